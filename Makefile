@@ -1,0 +1,44 @@
+# Causeway: build, try, test, measure. `make help` lists the targets.
+
+SHELL := /bin/bash
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Tests and labs need network and mount namespaces: root, or a user namespace where that is allowed.
+NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)
+
+.PHONY: help deps build release demo test bench lint crds fmt clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+deps: ## install the Debian packages that tests and labs use
+	@deploy/install-test-packages.sh
+
+build: ## build all programs (development profile)
+	cargo build --locked --workspace --bins
+
+release: ## build all programs (release profile)
+	cargo build --locked --release --workspace --bins
+
+demo: deps release ## three clusters in network namespaces that reach each other
+	$(TARGET)/release/causeway-lab demo
+
+test: deps build ## all tests
+	$(NS) cargo test --locked --workspace
+
+bench: deps release ## planner and kernel programming figures against their bounds
+	$(NS) $(TARGET)/release/causeway-bench --report bench/report
+
+lint: deps ## formatting, clippy, documentation, allowed dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	cargo test --locked -p causeway-workspace
+
+crds: ## write deploy/crds from the Rust types
+	cargo run --locked -p causeway-api --example crds
+
+fmt: ## format all code
+	cargo fmt --all
+
+clean: ## remove what was built here
+	cargo clean

@@ -1,0 +1,143 @@
+//! One pass from plan to kernel: observe, decide, act, and observe again until nothing is left to do.
+
+use std::time::{Duration, Instant};
+
+use causeway_dataplane::desired::{HostFacts, Notice, desired, nothing};
+use causeway_dataplane::device::Device;
+use causeway_dataplane::diff::{conflicts, diff};
+use causeway_dataplane::{ApplyError, Desired, Kernel, KernelError, Observed, Step};
+
+use crate::inputs::Inputs;
+use crate::restore::Restore;
+
+/// How often a pass acts and looks again before it leaves the rest to a later one. The first round
+/// does the work; a second one finds what changed meanwhile, or what Linux removed along with
+/// something else.
+const ROUNDS: u32 = 4;
+
+/// What a node's kernel is to become.
+#[derive(Clone, Copy, Debug)]
+pub enum Goal<'a> {
+    /// What its plan says.
+    Plan(&'a Inputs),
+    /// Nothing of ours.
+    Nothing,
+}
+
+/// How a pass ended.
+#[derive(Debug)]
+pub struct Pass {
+    /// Steps taken.
+    pub steps: usize,
+    /// How long all of it took.
+    pub took: Duration,
+    /// What this host cannot have of its plan.
+    pub notices: Vec<Notice>,
+    /// Device names of ours that somebody else's links have.
+    pub conflicts: Vec<Device>,
+    /// Foreign chains that one of our rules stands in.
+    pub foreign_chains: Vec<String>,
+    /// Peers that tunnels lead to.
+    pub peers: usize,
+    /// Routes.
+    pub routes: usize,
+}
+
+/// Why a pass left the kernel other than it should be. The kernel is whole in any case: each step
+/// stands for itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvergeError {
+    /// The kernel could not be read; nothing was changed on a guess.
+    #[error(transparent)]
+    Observe(#[from] KernelError),
+    /// Steps failed, and go on failing.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Steps succeed but what they do does not last.
+    #[error(
+        "{remaining} changes are still to do after {ROUNDS} rounds, first: {first}; is another program undoing them?"
+    )]
+    Unsettled {
+        /// How many.
+        remaining: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// The original values of host sysctls could not be kept; nothing was changed.
+    #[error("cannot keep original sysctl values in the state directory: {0}")]
+    Remember(std::io::Error),
+}
+
+/// The desired state for `goal` on the observed host.
+fn decide(goal: Goal<'_>, observed: &Observed, restore: &Restore) -> (Desired, Vec<Notice>) {
+    match goal {
+        Goal::Nothing => (nothing(&restore.originals()), Vec::new()),
+        Goal::Plan(inputs) => {
+            desired(inputs.node(), inputs.links(), inputs.slices(), &HostFacts::from(observed))
+        }
+    }
+}
+
+/// The steps that a pass would take now.
+///
+/// # Errors
+/// [`KernelError`] if the kernel cannot be read.
+pub fn preview(
+    kernel: &mut impl Kernel,
+    goal: Goal<'_>,
+    restore: &Restore,
+) -> Result<Vec<Step>, KernelError> {
+    let observed = kernel.observe()?;
+    let (desired, _) = decide(goal, &observed, restore);
+    Ok(diff(&desired, &observed))
+}
+
+/// Brings the kernel to `goal`.
+///
+/// # Errors
+/// [`ConvergeError`] if the kernel is not, or not known to be, as it should be.
+pub fn converge<K: Kernel>(
+    kernel: &mut K,
+    goal: Goal<'_>,
+    restore: &mut Restore,
+) -> Result<Pass, ConvergeError> {
+    let started = Instant::now();
+    let mut taken = 0;
+    let mut failure: Option<ApplyError> = None;
+    let mut remaining = Vec::new();
+    for _ in 0..=ROUNDS {
+        let observed = kernel.observe()?;
+        let (desired, notices) = decide(goal, &observed, restore);
+        let steps = diff(&desired, &observed);
+        if steps.is_empty() {
+            return Ok(Pass {
+                steps: taken,
+                took: started.elapsed(),
+                notices,
+                conflicts: conflicts(&observed),
+                foreign_chains: observed
+                    .firewall
+                    .foreign_forward
+                    .iter()
+                    .filter(|chain| chain.has_ours())
+                    .map(|chain| chain.id.to_string())
+                    .collect(),
+                peers: desired.fdb.len(),
+                routes: desired.routes.len(),
+            });
+        }
+        if matches!(goal, Goal::Plan(_)) {
+            restore.remember(&steps, &observed).map_err(ConvergeError::Remember)?;
+        }
+        taken += steps.len();
+        failure = kernel.apply(&steps).err();
+        remaining = steps;
+    }
+    Err(match failure {
+        Some(error) => error.into(),
+        None => ConvergeError::Unsettled {
+            remaining: remaining.len(),
+            first: remaining.first().map(ToString::to_string).unwrap_or_default(),
+        },
+    })
+}

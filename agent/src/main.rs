@@ -1,0 +1,27 @@
+//! `causeway-agent`: keeps one node's kernel as its plan says.
+
+mod args;
+mod converge;
+mod drift;
+mod inputs;
+mod report;
+mod restore;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::run::RunError;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    causeway_daemon::start_logging(cli.log_format);
+    let result = match &cli.command {
+        Some(Command::Cleanup(args)) => run::cleanup(args),
+        None => causeway_daemon::run(run::run(cli.run))
+            .unwrap_or_else(|error| Err(RunError::System("runtime", error))),
+    };
+    causeway_daemon::exit_code(result)
+}

@@ -1,0 +1,89 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// A group of measurements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Suite {
+    /// From facts to plans: full plans, single changes, memory.
+    Plan,
+    /// Encoded sizes of objects.
+    Sizes,
+    /// Programming a kernel: rates, whole pipelines, checks, memory.
+    Apply,
+}
+
+/// What to do.
+pub enum Work {
+    /// Measure and report.
+    Bench(Options),
+    /// Do one measurement in this process, and print its outcome as one line of JSON.
+    Measure {
+        /// Which measurement.
+        name: String,
+        /// Its parameters as JSON.
+        input: String,
+    },
+}
+
+/// Measures Causeway's planner and data plane and holds the figures against their bounds.
+///
+/// Exits with 0 if all bounds hold, with 1 if one does not or a measurement failed, with 2 if it was
+/// called wrongly.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "causeway-bench", version)]
+pub struct Options {
+    /// Measure only this; may be given more than once. Default: everything.
+    #[arg(long = "suite", value_enum, value_name = "SUITE")]
+    pub suites: Vec<Suite>,
+    /// Write report.json and report.md into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Small sizes and few repetitions: shows in a minute that everything runs. Bounds of sizes that
+    /// were not measured are left out.
+    #[arg(long)]
+    pub quick: bool,
+    #[command(subcommand)]
+    measure: Option<Measure>,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Measure {
+    /// Do one measurement in this process.
+    #[command(hide = true)]
+    Measure { name: String, input: String },
+}
+
+impl Options {
+    /// Whether `suite` is to be measured.
+    pub fn wants(&self, suite: Suite) -> bool {
+        self.suites.is_empty() || self.suites.contains(&suite)
+    }
+}
+
+/// Reads the command line; on a mistake says so and exits with 2.
+pub fn parse() -> Work {
+    let mut options = Options::parse();
+    match options.measure.take() {
+        Some(Measure::Measure { name, input }) => Work::Measure { name, input },
+        None => Work::Bench(options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_suites_can_be_chosen() {
+        Options::command().debug_assert();
+        let all = Options::parse_from(["causeway-bench"]);
+        assert!(all.wants(Suite::Plan) && all.wants(Suite::Apply));
+        let one = Options::parse_from(["causeway-bench", "--suite", "apply", "--quick"]);
+        assert!(!one.wants(Suite::Plan) && one.wants(Suite::Apply) && one.quick);
+        assert!(Options::try_parse_from(["causeway-bench", "--suite", "nothing"]).is_err());
+    }
+}

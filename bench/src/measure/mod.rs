@@ -1,0 +1,39 @@
+//! The measurements. Each runs in a process of its own and gives figures; none of them judges.
+
+mod agent_memory;
+mod clusterset;
+mod full_plan;
+mod network;
+mod node;
+mod pipeline;
+mod rate;
+mod single_changes;
+mod sizes;
+mod stored;
+
+use anyhow::Result;
+
+use crate::child::{Measurement, measure};
+
+pub use agent_memory::{AgentMemory, AgentProcess, Held};
+pub use clusterset::{ClusterSet, Mix, Stack};
+pub use full_plan::FullPlan;
+pub use node::Convergence;
+pub use pipeline::{Pipeline, Round};
+pub use rate::{Entry, Rates, Trial, Writer};
+pub use single_changes::{Change, Changed, SingleChanges};
+pub use sizes::Sizes;
+
+/// Does the measurement of this name; `None` if there is none.
+pub fn by_name(name: &str, input: &str) -> Option<Result<String>> {
+    Some(match name {
+        AgentMemory::NAME => measure::<AgentMemory>(input),
+        AgentProcess::NAME => measure::<AgentProcess>(input),
+        FullPlan::NAME => measure::<FullPlan>(input),
+        Pipeline::NAME => measure::<Pipeline>(input),
+        Rates::NAME => measure::<Rates>(input),
+        SingleChanges::NAME => measure::<SingleChanges>(input),
+        Sizes::NAME => measure::<Sizes>(input),
+        _ => return None,
+    })
+}

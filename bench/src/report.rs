@@ -1,0 +1,177 @@
+//! What a run found: as a table for people, as Markdown and as JSON.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::row::Row;
+
+/// Figures that belong together.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Section {
+    /// What they are about.
+    pub title: String,
+    /// How they were taken, where that is not plain.
+    pub note: String,
+    /// The figures.
+    pub rows: Vec<Row>,
+}
+
+impl Section {
+    /// A section without figures yet.
+    pub fn new(title: impl Into<String>, note: impl Into<String>) -> Section {
+        Section { title: title.into(), note: note.into(), rows: Vec::new() }
+    }
+}
+
+/// A whole run.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Where it was taken.
+    pub machine: Machine,
+    /// Why its figures deserve little trust, if so.
+    pub doubts: Vec<String>,
+    /// Whether every bound holds and every measurement was taken.
+    pub holds: bool,
+    /// What could not be measured, and why.
+    pub failures: Vec<String>,
+    /// The figures.
+    pub sections: Vec<Section>,
+}
+
+impl Report {
+    /// Puts a run together.
+    pub fn new(machine: Machine, sections: Vec<Section>, failures: Vec<String>) -> Report {
+        let broken = sections.iter().flat_map(|section| &section.rows).any(|row| row.holds() == Some(false));
+        Report {
+            doubts: machine.doubts(),
+            holds: !broken && failures.is_empty(),
+            failures,
+            machine,
+            sections,
+        }
+    }
+
+    /// Writes `report.json` and `report.md` into `directory`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+        let json = serde_json::to_string_pretty(self)? + "\n";
+        for (name, text) in [("report.json", json), ("report.md", self.markdown())] {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!("# Bench\n\n{}\n", self.preface());
+        for section in &self.sections {
+            text.push_str(&format!("\n## {}\n\n", section.title));
+            if !section.note.is_empty() {
+                text.push_str(&format!("{}\n\n", section.note));
+            }
+            text.push_str("| what | figure | bound | holds |\n| --- | ---: | ---: | --- |\n");
+            for row in &section.rows {
+                text.push_str(&format!("| {} |\n", row.cells().join(" | ")));
+            }
+        }
+        text
+    }
+
+    /// The machine, the doubts and the failures, a line each.
+    pub fn preface(&self) -> String {
+        let m = &self.machine;
+        let kind = if m.hypervisor { "virtual machine" } else { "machine" };
+        let mut text = format!(
+            "Linux {} on a {kind}, {} × {}, {:.1} GiB; load average {:.2} before and {:.2} after, {:.1} % of the processor time stolen, {:.0} % idle.\n",
+            m.kernel,
+            m.cores,
+            m.cpu,
+            m.memory as f64 / (1u64 << 30) as f64,
+            m.load_before,
+            m.load_after,
+            m.steal * 100.0,
+            m.idle * 100.0
+        );
+        for doubt in &self.doubts {
+            text.push_str(&format!("\nDo not trust these figures: {doubt}.\n"));
+        }
+        for failure in &self.failures {
+            text.push_str(&format!("\nNot measured: {failure}\n"));
+        }
+        text
+    }
+}
+
+/// A section as text: its title, then a line for each figure.
+pub fn table(section: &Section) -> String {
+    let cells: Vec<[String; 4]> = section.rows.iter().map(Row::cells).collect();
+    let width = |column: usize| cells.iter().map(|c| c[column].chars().count()).max().unwrap_or(0);
+    let (what, value, bound) = (width(0), width(1), width(2));
+    let mut text = format!("{}\n", section.title);
+    for [a, b, c, d] in &cells {
+        let line = format!("  {a:<what$}  {b:>value$}  {c:<bound$}  {d}");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Watch;
+    use crate::row::Unit;
+
+    fn section(rows: Vec<Row>) -> Section {
+        Section { rows, ..Section::new("planner", "One core.") }
+    }
+
+    fn rows() -> Vec<Row> {
+        vec![
+            Row::shown("full plan", 0.5, Unit::Seconds).at_most(1.0),
+            Row::shown("apply rate", 2.0, Unit::Ratio).at_least(3.0),
+            Row::shown("object", 2048.0, Unit::Bytes),
+        ]
+    }
+
+    #[test]
+    fn a_table_says_which_bounds_hold() {
+        let expected = "planner\n\
+                        \x20 full plan   500.0 ms  ≤ 1.00 s  holds\n\
+                        \x20 apply rate     2.00×  ≥ 3.00×   DOES NOT HOLD\n\
+                        \x20 object        2048 B\n";
+        assert_eq!(table(&section(rows())), expected);
+    }
+
+    #[test]
+    fn a_run_holds_only_if_all_bounds_do_and_nothing_failed() {
+        let machine = || Watch::start().finish();
+        let good = || vec![section(rows().into_iter().take(1).collect())];
+        assert!(Report::new(machine(), good(), Vec::new()).holds);
+        assert!(!Report::new(machine(), vec![section(rows())], Vec::new()).holds);
+        assert!(!Report::new(machine(), good(), vec!["apply: no rights".to_owned()]).holds);
+    }
+
+    #[test]
+    fn both_files_are_written_and_name_every_figure() {
+        let directory = tempfile::tempdir().unwrap();
+        let report = Report::new(Watch::start().finish(), vec![section(rows())], vec!["x: y".to_owned()]);
+        report.write(&directory.path().join("new")).unwrap();
+        let markdown = fs::read_to_string(directory.path().join("new/report.md")).unwrap();
+        assert!(markdown.contains("| apply rate | 2.00× | ≥ 3.00× | DOES NOT HOLD |"), "{markdown}");
+        assert!(markdown.contains("Not measured: x: y"), "{markdown}");
+        let json = fs::read_to_string(directory.path().join("new/report.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["holds"], false);
+        assert_eq!(json["sections"][0]["rows"][2]["what"], "object");
+    }
+}

@@ -1,0 +1,165 @@
+//! One figure, its unit, and what it is held to.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::statistics::Estimate;
+
+/// What a figure is held to.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Bound {
+    /// At most this.
+    AtMost(f64),
+    /// At least this.
+    AtLeast(f64),
+    /// Shown for the reader only.
+    None,
+}
+
+/// Unit of a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unit {
+    /// Seconds, shown in the unit that fits.
+    Seconds,
+    /// Bytes, shown in binary units.
+    Bytes,
+    /// A quotient of two figures of the same run.
+    Ratio,
+    /// A count.
+    Count,
+    /// Entries per second.
+    Rate,
+    /// The exponent of a power law.
+    Exponent,
+}
+
+/// One measured figure.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// What was measured.
+    pub what: String,
+    /// The figure: a median where it was taken more than once.
+    pub value: f64,
+    /// The interval in which it lies with 95 % confidence, where it was estimated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<(f64, f64)>,
+    /// Its unit.
+    pub unit: Unit,
+    /// What it is held to.
+    pub bound: Bound,
+}
+
+impl Row {
+    /// A figure without a bound.
+    pub fn shown(what: impl Into<String>, value: f64, unit: Unit) -> Row {
+        Row { what: what.into(), value, interval: None, unit, bound: Bound::None }
+    }
+
+    /// The same, held to be no larger than `bound`.
+    #[must_use]
+    pub fn at_most(self, bound: f64) -> Row {
+        Row { bound: Bound::AtMost(bound), ..self }
+    }
+
+    /// The same, held to be no smaller than `bound`.
+    #[must_use]
+    pub fn at_least(self, bound: f64) -> Row {
+        Row { bound: Bound::AtLeast(bound), ..self }
+    }
+
+    /// A figure that was estimated.
+    pub fn estimated(what: impl Into<String>, estimate: Estimate, unit: Unit) -> Row {
+        let interval = Some((estimate.low, estimate.high));
+        Row { interval, ..Row::shown(what, estimate.median, unit) }
+    }
+
+    /// Whether the bound holds; `None` where there is none. The whole interval must hold it, not only
+    /// the median, and what is not a number holds none.
+    pub fn holds(&self) -> Option<bool> {
+        let (low, high) = self.interval.unwrap_or((self.value, self.value));
+        match self.bound {
+            Bound::AtMost(most) => Some(high <= most),
+            Bound::AtLeast(least) => Some(low >= least),
+            Bound::None => None,
+        }
+    }
+
+    /// The cells of a table: what, figure, bound, whether it holds.
+    pub fn cells(&self) -> [String; 4] {
+        let show = |value| Shown(value, self.unit);
+        let bound = match self.bound {
+            Bound::AtMost(most) => format!("≤ {}", show(most)),
+            Bound::AtLeast(least) => format!("≥ {}", show(least)),
+            Bound::None => String::new(),
+        };
+        let value = match self.interval {
+            Some((low, high)) => format!("{} [{}, {}]", show(self.value), show(low), show(high)),
+            None => show(self.value).to_string(),
+        };
+        let holds = match self.holds() {
+            Some(true) => "holds",
+            Some(false) => "DOES NOT HOLD",
+            None => "",
+        };
+        [self.what.clone(), value, bound, holds.to_owned()]
+    }
+}
+
+/// A value with its unit, for people.
+struct Shown(f64, Unit);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown(value, unit) = *self;
+        match unit {
+            Unit::Seconds if value < 1e-3 => write!(f, "{:.1} µs", value * 1e6),
+            Unit::Seconds if value < 1.0 => write!(f, "{:.1} ms", value * 1e3),
+            Unit::Seconds => write!(f, "{value:.2} s"),
+            Unit::Bytes if value < 10.0 * 1024.0 => write!(f, "{value:.0} B"),
+            Unit::Bytes if value < 1024.0 * 1024.0 => write!(f, "{:.1} KiB", value / 1024.0),
+            Unit::Bytes => write!(f, "{:.1} MiB", value / 1024.0 / 1024.0),
+            Unit::Ratio => write!(f, "{value:.2}×"),
+            Unit::Count => write!(f, "{value:.0}"),
+            Unit::Rate => write!(f, "{:.0}k/s", value / 1e3),
+            Unit::Exponent => write!(f, "n^{value:.2}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_interval_must_hold_the_bound() {
+        let estimate = Estimate { median: 3.2, low: 2.9, high: 3.4 };
+        let row = Row::estimated("rate", estimate, Unit::Ratio);
+        assert_eq!(row.clone().at_least(3.0).holds(), Some(false));
+        assert_eq!(row.clone().at_least(2.9).holds(), Some(true));
+        assert_eq!(row.clone().at_most(3.3).holds(), Some(false));
+        assert_eq!(row.holds(), None);
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_holds_no_bound() {
+        let row = Row::shown("full plan", f64::NAN, Unit::Seconds);
+        assert_eq!(row.clone().at_most(1.0).holds(), Some(false));
+        assert_eq!(row.at_least(0.0).holds(), Some(false));
+    }
+
+    #[test]
+    fn values_are_shown_in_the_unit_that_fits() {
+        let shown = |value, unit| Shown(value, unit).to_string();
+        assert_eq!(shown(0.000_123, Unit::Seconds), "123.0 µs");
+        assert_eq!(shown(0.5, Unit::Seconds), "500.0 ms");
+        assert_eq!(shown(2048.0, Unit::Bytes), "2048 B");
+        assert_eq!(shown(65_536.0, Unit::Bytes), "64.0 KiB");
+        assert_eq!(shown(16.0 * 1048576.0, Unit::Bytes), "16.0 MiB");
+        assert_eq!(shown(186_000.0, Unit::Rate), "186k/s");
+        assert_eq!(shown(0.98, Unit::Exponent), "n^0.98");
+    }
+}

@@ -1,0 +1,80 @@
+//! `causeway`, also `kubectl causeway`: what a clusterset's objects come to, without writing any of
+//! them and without touching a kernel.
+//!
+//! Each command builds one report, a value that is printed as a table, as JSON or as YAML. The
+//! decisions are those of `causeway-planner` and `causeway-dataplane`; this crate only reads, compares
+//! and follows what they say.
+//!
+//! Exit codes: 0 fine, 1 a finding or a failure, 2 usage or input.
+
+mod args;
+mod error;
+mod explain;
+mod inventory;
+mod node_state;
+mod plan;
+mod render;
+mod report;
+mod version;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use args::{Cli, Command};
+use error::Error;
+use report::{Colour, Format, Outcome, Report};
+
+/// What the command came to, as the process tells it.
+const FINDING: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Runs the program under the name `name` with the arguments of this process.
+pub fn main(name: &'static str) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match run(name, &arguments) {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Findings) => ExitCode::from(FINDING),
+        Err(error) => {
+            // Nobody is left to tell where standard error is gone too.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::from(if error.is_input() { USAGE } else { FINDING })
+        }
+    }
+}
+
+fn run(name: &'static str, arguments: &[OsString]) -> Result<Outcome, Error> {
+    let command = Cli::command().bin_name(name);
+    let matches = command.clone().get_matches_from(arguments);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
+        Command::Plan(args) => show(&plan::run(&args)?, args.common.output, args.limit),
+        Command::Render(args) => show(&render::run(&args)?, args.common.output, 0),
+        Command::Explain(args) => show(&explain::run(&args)?, args.common.output, 0),
+        Command::Version(args) => show(&version::report(), args.output, 0),
+        Command::Completion(args) => {
+            let mut script = Vec::new();
+            let word = name.replace(' ', "-");
+            clap_complete::generate(args.shell, &mut command.clone(), word, &mut script);
+            print(&script).map(|()| Outcome::Fine)
+        }
+    }
+}
+
+/// Prints a report; tables show `limit` rows each, 0 for all.
+fn show<R: Report>(report: &R, format: Format, limit: usize) -> Result<Outcome, Error> {
+    let colour = Colour::wanted(io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+    print(report::write(report, format, limit, colour)?.as_bytes())?;
+    Ok(report.outcome())
+}
+
+/// Writes to standard output. A reader that has seen enough, such as `head`, is no failure.
+fn print(bytes: &[u8]) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
+        _ => Ok(()),
+    }
+}

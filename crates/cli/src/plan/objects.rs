@@ -1,0 +1,189 @@
+//! Which objects two plans differ in, and which statuses a plan changes.
+
+use std::collections::BTreeMap;
+
+use causeway_api::conditions::{Verdict, link_verdicts, update, verdicts};
+use causeway_api::{
+    CausewayObject, Cluster, ClusterLink, ClusterNode, ClusterSet, Kind, Object, ObjectRef, cluster_link,
+    cluster_status, link_plan, node_config, peer_slice,
+};
+use causeway_model::Finding;
+use causeway_planner::Plan;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
+
+use super::fields::{FieldChange, differences};
+use crate::inventory::{Inventory, node_id};
+
+/// What happens to an object.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is new.
+    Create,
+    /// Its spec changes.
+    Change,
+    /// Its status changes; its spec has another writer, or stays.
+    Status,
+    /// It goes.
+    Delete,
+}
+
+impl Action {
+    /// The word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Create => "create",
+            Action::Change => "change",
+            Action::Status => "status",
+            Action::Delete => "delete",
+        }
+    }
+}
+
+/// A change of one object.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectChange {
+    /// What happens.
+    pub action: Action,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// How many nodes read it, where plans are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_by: Option<usize>,
+    /// The fields that change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+    /// The new object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<Object>,
+}
+
+impl ObjectChange {
+    fn new(action: Action, key: ObjectRef) -> ObjectChange {
+        ObjectChange {
+            action,
+            kind: key.kind.as_str(),
+            namespace: key.namespace,
+            name: key.name,
+            read_by: None,
+            fields: Vec::new(),
+            object: None,
+        }
+    }
+
+    /// The object, for people.
+    pub fn object_name(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
+            None => format!("{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// The objects that differ between `before` and `after`: NodeConfigs, ClusterLinks, PeerSlices.
+pub fn changed_objects(before: &Plan, after: &Plan) -> Vec<ObjectChange> {
+    let mut changes = Vec::new();
+    compare(&before.nodes, &after.nodes, |plan| node_config(plan).into(), &mut changes);
+    let linked = |plan: &causeway_model::LinkPlan| Object::from(cluster_link(plan));
+    // Findings are conditions, not spec.
+    compare(&without_findings(before), &without_findings(after), linked, &mut changes);
+    compare(&before.slices, &after.slices, |plan| peer_slice(plan).into(), &mut changes);
+    changes
+}
+
+fn without_findings(plan: &Plan) -> BTreeMap<causeway_model::LinkId, causeway_model::LinkPlan> {
+    let bare =
+        |link: &causeway_model::LinkPlan| causeway_model::LinkPlan { findings: Vec::new(), ..link.clone() };
+    plan.links.iter().map(|(id, link)| (id.clone(), bare(link))).collect()
+}
+
+fn compare<K: Ord, P: PartialEq>(
+    before: &BTreeMap<K, P>,
+    after: &BTreeMap<K, P>,
+    object: impl Fn(&P) -> Object,
+    changes: &mut Vec<ObjectChange>,
+) {
+    for (key, new) in after {
+        match before.get(key) {
+            None => {
+                let new = object(new);
+                let change = ObjectChange::new(Action::Create, new.key());
+                changes.push(ObjectChange { object: Some(new), ..change });
+            }
+            Some(old) if old != new => {
+                let (old, new) = (object(old), object(new));
+                let fields = differences("", &old, &new);
+                let change = ObjectChange::new(Action::Change, new.key());
+                changes.push(ObjectChange { fields, object: Some(new), ..change });
+            }
+            Some(_) => {}
+        }
+    }
+    for (_, old) in before.iter().filter(|(key, _)| !after.contains_key(key)) {
+        changes.push(ObjectChange::new(Action::Delete, object(old).key()));
+    }
+}
+
+/// The statuses of `inventory`'s objects that `plan` changes: of Clusters, of ClusterLinks that stay,
+/// of the ClusterSet, and of ClusterNodes with findings.
+pub fn changed_statuses(inventory: &Inventory, plan: &Plan) -> Vec<ObjectChange> {
+    let mut changes = Vec::new();
+    for set in inventory.all::<ClusterSet>() {
+        let findings = inventory.unread(&set.key()).iter().chain(&plan.clusterset_findings);
+        let old = set.status.clone().unwrap_or_default();
+        let mut new = old.clone();
+        new.conditions = conditions(&old.conditions, &verdicts(Kind::ClusterSet, findings));
+        changes.extend(status_change(set.key(), &old, &new));
+    }
+    for cluster in inventory.all::<Cluster>() {
+        let planned = cluster.metadata.name.as_ref().and_then(|name| plan.clusters.get(&name.parse().ok()?));
+        let old = cluster.status.clone().unwrap_or_default();
+        let mut new = planned.map_or_else(|| old.clone(), |planned| cluster_status(&old, planned));
+        let findings = planned.map(|planned| planned.findings.as_slice()).unwrap_or_default();
+        let findings = inventory.unread(&cluster.key()).iter().chain(findings);
+        new.conditions = conditions(&old.conditions, &verdicts(Kind::Cluster, findings));
+        changes.extend(status_change(cluster.key(), &old, &new));
+    }
+    for node in inventory.all::<ClusterNode>() {
+        let planned = node_id(node).and_then(|id| plan.node_findings.get(&id));
+        let unread = inventory.unread(&node.key());
+        let findings: Vec<&Finding> = unread.iter().chain(planned.into_iter().flatten()).collect();
+        let old = node.status.clone().unwrap_or_default();
+        // A node that is as it should be has no status.
+        let mut new = old.clone();
+        new.conditions = match findings.is_empty() {
+            true => Vec::new(),
+            false => conditions(&old.conditions, &verdicts(Kind::ClusterNode, findings)),
+        };
+        changes.extend(status_change(node.key(), &old, &new));
+    }
+    for link in inventory.all::<ClusterLink>() {
+        let Some(planned) = link_plan(link).ok().and_then(|link| plan.links.get(&link.value.id)) else {
+            continue;
+        };
+        let old = link.status.clone().unwrap_or_default();
+        let mut new = old.clone();
+        new.conditions = conditions(&old.conditions, &link_verdicts(planned));
+        changes.extend(status_change(link.key(), &old, &new));
+    }
+    changes
+}
+
+fn conditions(old: &[Condition], verdicts: &[Verdict]) -> Vec<Condition> {
+    // Times are no part of the comparison.
+    update(old, verdicts, None, &Time(Timestamp::UNIX_EPOCH))
+}
+
+fn status_change<S: Serialize>(key: ObjectRef, old: &S, new: &S) -> Option<ObjectChange> {
+    let fields = differences("status", old, new);
+    let change = ObjectChange::new(Action::Status, key);
+    (!fields.is_empty()).then_some(ObjectChange { fields, ..change })
+}

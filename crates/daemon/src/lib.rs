@@ -1,0 +1,68 @@
+//! What all daemons share: how they log, how they are asked to stop, how they run.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line of text each.
+    #[default]
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// Sends structured log lines to standard error. The environment variable `RUST_LOG` chooses levels;
+/// the default shows what changed and what is wrong.
+pub fn start_logging(format: LogFormat) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,netlink_proto=warn"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => lines.with_ansi(false).init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}
+
+/// Runs `work` to its end on this thread: a daemon has one owner of its state, and so one thread.
+///
+/// # Errors
+/// If the runtime cannot be set up.
+pub fn run<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    Ok(Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
+/// Completes when the process is asked to stop, by SIGTERM or SIGINT.
+///
+/// # Errors
+/// If signals cannot be listened for.
+pub async fn stop_requested() -> io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Success, or exit code 1 after the error and its causes were logged in one line.
+pub fn exit_code(result: Result<(), impl Error>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    tracing::error!("{text}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,414 @@
+//! Which packets may cross a node's tunnels, which are tracked, and how their addresses are changed:
+//! the nftables table that follows from a node's plan.
+//!
+//! ```text
+//! raw_prerouting     outer: no tracking · inner: source, global → real, destination, transit untracked
+//! raw_input          outer: drop what no known VTEP sent
+//! raw_output         outer: no tracking
+//! forward            maximum segment size · who may send into the tunnels
+//! nat_postrouting    keep pod addresses ahead of the CNI's masquerade · bring Service replies back
+//! global_postrouting real → global
+//! ```
+//!
+//! Tracking sees real addresses only, since the stateless rewriting happens outside of it on both
+//! sides. What enters through a tunnel is judged before tracking, by addresses alone, so that it
+//! holds for packets to this host and for forwarded ones alike. A packet that is not ours leaves
+//! every chain after one or two cheap comparisons.
+//!
+//! The rules depend on the node's own plan only; peers and links change elements of sets.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use causeway_model::{Families, Family, Mac, NodePlan, Prefix, PrefixSet, Role, Translation};
+
+use crate::device::{Device, Overlay};
+use crate::nft::{Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Rule, Ruleset, Set};
+use crate::state::Vxlan;
+use crate::table::Table;
+
+/// `NF_IP_PRI_RAW`: before connection tracking.
+const RAW: i32 = -300;
+/// `NF_IP_PRI_MANGLE`.
+const MANGLE: i32 = -150;
+/// Right before `NF_IP_PRI_NAT_SRC`, where CNIs and kube-proxy masquerade. The first chain that
+/// decides on a connection is the last one that is asked.
+const BEFORE_SNAT: i32 = 99;
+/// Behind all address translation of connections.
+const AFTER_SNAT: i32 = 200;
+
+/// What the firewall of a node follows from.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// The node's plan.
+    pub node: &'a NodePlan,
+    /// The families that the node uses inside its tunnels.
+    pub families: Families,
+    /// Remote prefixes that the node reaches, as its cluster sees them.
+    pub remote: PrefixSet,
+    /// The node's tunnel devices.
+    pub devices: &'a BTreeMap<Device, Vxlan>,
+    /// The known VTEPs behind each device.
+    pub fdb: &'a Table<(Device, Mac), IpAddr>,
+    /// The least MTU in bytes that a link states, if any does.
+    pub link_mtu: Option<u32>,
+}
+
+/// The nftables table of a node; `None` if it has no tunnels.
+pub fn firewall(inputs: &Inputs<'_>) -> Option<Ruleset> {
+    let overlays: Vec<Overlay> = [Overlay::Bridge, Overlay::Local]
+        .into_iter()
+        .filter(|overlay| inputs.devices.keys().any(|device| device.overlay == *overlay))
+        .collect();
+    if overlays.is_empty() {
+        return None;
+    }
+    let mut builder = Builder { inputs, overlays, sets: BTreeMap::new() };
+    let chains = vec![
+        builder.raw_prerouting(),
+        builder.raw_input(),
+        builder.raw_output(),
+        builder.forward(),
+        builder.nat_postrouting(),
+    ];
+    let chains = chains.into_iter().chain(builder.global_postrouting()).collect();
+    Some(Ruleset {
+        sets: builder.sets.into_values().collect(),
+        chains,
+        accept_in_foreign_forward: inputs.devices.keys().copied().collect(),
+    })
+}
+
+/// Groups of addresses that rules speak of.
+#[derive(Clone, Copy)]
+enum Group {
+    /// Prefixes of other clusters.
+    Remote,
+    /// All prefixes of the own cluster.
+    Own,
+    /// The own cluster's overlay blocks.
+    OwnOverlay,
+    /// The own cluster's pods.
+    OwnPods,
+    /// The pods of this node.
+    LocalPods,
+    /// What this node must track: its pods, its overlay address, and Services, which any node
+    /// translates.
+    Here,
+}
+
+impl Group {
+    fn name(self) -> &'static str {
+        match self {
+            Group::Remote => "remote",
+            Group::Own => "own",
+            Group::OwnOverlay => "own_overlay",
+            Group::OwnPods => "own_pods",
+            Group::LocalPods => "local_pods",
+            Group::Here => "here",
+        }
+    }
+}
+
+fn digit(family: Family) -> char {
+    match family {
+        Family::V4 => '4',
+        Family::V6 => '6',
+    }
+}
+
+struct Builder<'a> {
+    inputs: &'a Inputs<'a>,
+    overlays: Vec<Overlay>,
+    sets: BTreeMap<String, Set>,
+}
+
+impl Builder<'_> {
+    fn raw_prerouting(&mut self) -> Chain {
+        let mut rules = Vec::new();
+        for (device, vxlan) in self.inputs.devices {
+            let to_us = Address::Within(Prefix::host(vxlan.local));
+            let matches = vec![Match::UdpTo(vxlan.port), Match::Destination(device.underlay, to_us)];
+            rules.push(rule(matches, Action::NoTrack, "tunnel packets need no tracking"));
+        }
+        let families = self.inputs.families;
+        for family in families.iter() {
+            rules.extend(self.untracked_pods(family));
+        }
+        let not_in = self.overlays.iter().map(|overlay| Match::NotIn(*overlay)).collect();
+        rules.push(rule(not_in, Action::Accept, "not from a tunnel"));
+        for family in Family::BOTH {
+            if families.contains(family) {
+                rules.extend(self.arriving(family));
+            } else {
+                rules.push(rule(vec![Match::Of(family)], Action::Drop, "family not used"));
+            }
+        }
+        rules.push(rule(Vec::new(), Action::NoTrack, "transit needs no tracking"));
+        chain("raw_prerouting", ChainType::Filter, Hook::Prerouting, RAW, rules)
+    }
+
+    /// Where the CNI gives nodes no prefix of their own, no node knows its pods: a request may pass
+    /// one node and its reply another, whichever device they cross. So none of it is tracked.
+    fn untracked_pods(&mut self, family: Family) -> Vec<Rule> {
+        if self.has(Group::LocalPods, family) || !self.has(Group::OwnPods, family) {
+            return Vec::new();
+        }
+        let pods = self.members(Group::OwnPods, family);
+        let remote = self.member_set(Group::Remote, family);
+        let why = "no node owns these pods";
+        vec![
+            rule(
+                vec![Match::Source(family, pods.clone()), Match::Destination(family, remote.clone())],
+                Action::NoTrack,
+                why,
+            ),
+            rule(vec![Match::Destination(family, pods), Match::Source(family, remote)], Action::NoTrack, why),
+        ]
+    }
+
+    /// What came out of a tunnel.
+    fn arriving(&mut self, family: Family) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        for overlay in self.overlays.clone() {
+            rules.push(self.foreign_source(overlay, family));
+        }
+        for Translation { real, global } in self.translations(family) {
+            let matches =
+                vec![Match::In(Overlay::Bridge), Match::Destination(family, Address::Within(global))];
+            rules.push(rule(matches, Action::RewriteDestination(global, real), "global to real"));
+        }
+        let here = Match::Destination(family, self.member_set(Group::Here, family));
+        rules.push(rule(vec![here], Action::Accept, "this node's pods, its address, Services: tracked"));
+        for overlay in self.overlays.clone() {
+            rules.push(self.foreign_destination(overlay, family));
+        }
+        rules
+    }
+
+    fn foreign_source(&mut self, overlay: Overlay, family: Family) -> Rule {
+        let mut matches = vec![Match::In(overlay)];
+        matches.push(Match::Source(family, outside(self.member_set(Group::Remote, family))));
+        match (overlay, self.inputs.node.role) {
+            (Overlay::Bridge, _) => {}
+            // Own nodes send what their pods send; another gateway passes on replies to this one.
+            (Overlay::Local, Role::Gateway) => {
+                matches.push(Match::Source(family, outside(self.member_set(Group::Own, family))));
+            }
+            // Gateways pass on what remote ends send to this node, and probe.
+            (Overlay::Local, Role::Node | Role::Internal) => {
+                matches.push(Match::Source(family, outside(self.members(Group::OwnOverlay, family))));
+            }
+        }
+        rule(matches, Action::Drop, "foreign inner source")
+    }
+
+    fn foreign_destination(&mut self, overlay: Overlay, family: Family) -> Rule {
+        let mut matches = vec![Match::In(overlay)];
+        if (overlay, self.inputs.node.role) == (Overlay::Local, Role::Gateway) {
+            matches.push(Match::Destination(family, outside(self.member_set(Group::Remote, family))));
+        }
+        matches.push(Match::Destination(family, outside(self.member_set(Group::Own, family))));
+        rule(matches, Action::Drop, "foreign inner destination")
+    }
+
+    /// At this hook a packet is known to be for this host, in one piece.
+    fn raw_input(&mut self) -> Chain {
+        let mut rules = Vec::new();
+        for (device, vxlan) in self.inputs.devices {
+            let known = outside(self.vteps(*device));
+            let matches = vec![Match::UdpTo(vxlan.port), Match::Source(device.underlay, known)];
+            rules.push(rule(matches, Action::Drop, "unknown VTEP"));
+        }
+        chain("raw_input", ChainType::Filter, Hook::Input, RAW, rules)
+    }
+
+    fn raw_output(&self) -> Chain {
+        let untracked = |(device, vxlan): (&Device, &Vxlan)| {
+            let from_us = Address::Within(Prefix::host(vxlan.local));
+            let matches = vec![Match::UdpTo(vxlan.port), Match::Source(device.underlay, from_us)];
+            rule(matches, Action::NoTrack, "tunnel packets need no tracking")
+        };
+        let rules = self.inputs.devices.iter().map(untracked).collect();
+        chain("raw_output", ChainType::Filter, Hook::Output, RAW, rules)
+    }
+
+    fn forward(&mut self) -> Chain {
+        let crosses_none = self.overlays.iter().flat_map(|o| [Match::NotIn(*o), Match::NotOut(*o)]);
+        let mut rules = vec![rule(crosses_none.collect(), Action::Accept, "crosses no tunnel")];
+        let mtu = self.inputs.devices.values().map(|vxlan| vxlan.mtu).chain(self.inputs.link_mtu).min();
+        for family in self.inputs.families.iter() {
+            let size = mtu.unwrap_or(u32::MAX).saturating_sub(tcp_headers(family));
+            let clamp = Action::ClampMss(u16::try_from(size).unwrap_or(u16::MAX));
+            rules.push(rule(vec![Match::Of(family), Match::TcpSyn], clamp, "segments fit the tunnels"));
+        }
+        for overlay in &self.overlays {
+            rules.push(rule(vec![Match::In(*overlay)], Action::Accept, "judged as it arrived"));
+        }
+        for family in self.inputs.families.iter() {
+            let own = Match::Source(family, self.member_set(Group::Own, family));
+            rules.push(rule(vec![own], Action::Accept, "own cluster into a tunnel"));
+        }
+        // Clients of a NodePort whose backend is remote, and replies to remote clients of a Service
+        // whose backend is on a host network.
+        rules.push(rule(vec![Match::Dnat], Action::Accept, "translated here"));
+        rules.push(rule(Vec::new(), Action::Drop, "others into a tunnel"));
+        chain("forward", ChainType::Filter, Hook::Forward, MANGLE, rules)
+    }
+
+    fn nat_postrouting(&mut self) -> Chain {
+        let mut rules = Vec::new();
+        for family in self.inputs.families.iter() {
+            rules.extend(self.leaving(family));
+        }
+        for family in self.inputs.families.iter() {
+            rules.extend(self.arrived(family));
+        }
+        chain("nat_postrouting", ChainType::Nat, Hook::Postrouting, BEFORE_SNAT, rules)
+    }
+
+    /// Connections into a tunnel. Only a pod's address and an overlay address find the way back.
+    fn leaving(&mut self, family: Family) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        let to_own = Action::SnatTo(self.inputs.node.vtep.overlay.get(family));
+        for overlay in self.overlays.clone() {
+            if self.has(Group::LocalPods, family) {
+                let pods = Match::Source(family, self.members(Group::LocalPods, family));
+                rules.push(rule(
+                    vec![Match::Out(overlay), pods],
+                    Action::KeepSource(family),
+                    "pods keep their address",
+                ));
+            }
+            rules.push(rule(
+                vec![Match::Out(overlay), Match::Of(family)],
+                to_own.clone(),
+                "others take this node's overlay address",
+            ));
+        }
+        rules
+    }
+
+    /// Connections out of a tunnel, wherever they go on. A backend on another node must answer to
+    /// this one, which translated.
+    fn arrived(&mut self, family: Family) -> Vec<Rule> {
+        let remote = Match::Source(family, self.member_set(Group::Remote, family));
+        let mut rules = Vec::new();
+        if self.has(Group::LocalPods, family) {
+            let pods = Match::Destination(family, self.members(Group::LocalPods, family));
+            rules.push(rule(
+                vec![remote.clone(), pods],
+                Action::KeepSource(family),
+                "pods see the remote address",
+            ));
+        }
+        rules.push(rule(
+            vec![remote, Match::Dnat],
+            Action::Masquerade,
+            "backend elsewhere: replies come back here",
+        ));
+        rules
+    }
+
+    fn global_postrouting(&self) -> Option<Chain> {
+        if !self.overlays.contains(&Overlay::Bridge) {
+            return None;
+        }
+        let rewrite = |family: Family| {
+            self.translations(family).into_iter().map(move |Translation { real, global }| {
+                let matches = vec![Match::Source(family, Address::Within(real))];
+                rule(matches, Action::RewriteSource(real, global), "real to global")
+            })
+        };
+        let rewrites: Vec<Rule> = self.inputs.families.iter().flat_map(rewrite).collect();
+        if rewrites.is_empty() {
+            return None;
+        }
+        let others = rule(vec![Match::NotOut(Overlay::Bridge)], Action::Accept, "stays in the cluster");
+        let rules = std::iter::once(others).chain(rewrites).collect();
+        Some(chain("global_postrouting", ChainType::Filter, Hook::Postrouting, AFTER_SNAT, rules))
+    }
+
+    fn translations(&self, family: Family) -> Vec<Translation> {
+        let of_bridge = self.overlays.contains(&Overlay::Bridge);
+        let all = self.inputs.node.translations.iter().filter(|_| of_bridge);
+        all.filter(|translation| translation.real.family() == family).copied().collect()
+    }
+
+    fn prefixes(&self, group: Group, family: Family) -> Vec<Prefix> {
+        let NodePlan { own, local_pods, vtep, .. } = self.inputs.node;
+        let host = Prefix::host(vtep.overlay.get(family));
+        let all: PrefixSet = match group {
+            Group::Remote => self.inputs.remote.clone(),
+            Group::Own => own.pods.iter().chain(&own.services).chain(&own.overlay).copied().collect(),
+            Group::OwnOverlay => own.overlay.iter().copied().collect(),
+            Group::OwnPods => own.pods.iter().copied().collect(),
+            Group::LocalPods => local_pods.iter().copied().collect(),
+            Group::Here => local_pods.iter().chain(&own.services).copied().chain([host]).collect(),
+        };
+        all.as_slice().iter().filter(|prefix| prefix.family() == family).copied().collect()
+    }
+
+    fn has(&self, group: Group, family: Family) -> bool {
+        !self.prefixes(group, family).is_empty()
+    }
+
+    /// The members of a group: a single prefix is compared with, which is cheaper than a look-up.
+    fn members(&mut self, group: Group, family: Family) -> Address {
+        match self.prefixes(group, family).as_slice() {
+            [prefix] => Address::Within(*prefix),
+            _ => self.member_set(group, family),
+        }
+    }
+
+    /// The same for a group whose members come and go: rules stay as they are.
+    fn member_set(&mut self, group: Group, family: Family) -> Address {
+        let name = format!("{}{}", group.name(), digit(family));
+        let elements = Elements::Prefixes(self.prefixes(group, family));
+        self.sets.insert(name.clone(), Set { name: name.clone(), family, elements });
+        Address::InSet(name)
+    }
+
+    /// The underlay addresses of the VTEPs behind a device.
+    fn vteps(&mut self, device: Device) -> Address {
+        let stem = match device.overlay {
+            Overlay::Bridge => "bridge_vteps",
+            Overlay::Local => "local_vteps",
+        };
+        let name = format!("{stem}{}", digit(device.underlay));
+        let behind = self.inputs.fdb.iter().filter(|((of, _), _)| *of == device);
+        let mut addresses: Vec<IpAddr> = behind.map(|(_, underlay)| *underlay).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let elements = Elements::Addresses(addresses);
+        self.sets.insert(name.clone(), Set { name: name.clone(), family: device.underlay, elements });
+        Address::InSet(name)
+    }
+}
+
+/// Bytes of the IP and TCP headers without options.
+fn tcp_headers(family: Family) -> u32 {
+    match family {
+        Family::V4 => 20 + 20,
+        Family::V6 => 40 + 20,
+    }
+}
+
+fn outside(address: Address) -> Address {
+    match address {
+        Address::InSet(set) => Address::NotInSet(set),
+        Address::Within(prefix) => Address::Outside(prefix),
+        Address::NotInSet(_) | Address::Outside(_) => address,
+    }
+}
+
+fn rule(matches: Vec<Match>, action: Action, comment: &str) -> Rule {
+    Rule { matches, action, comment: comment.to_owned() }
+}
+
+fn chain(name: &str, chain_type: ChainType, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
+    Chain { name: name.to_owned(), base: Base { chain_type, hook, priority }, rules }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+use std::net::Ipv4Addr;
+
+use causeway_model::{
+    DualStack, OverlayAddresses, OwnPrefixes, Tunnel, TunnelPair, Tunnels, UdpPort, Vni, Vtep,
+};
+
+use super::*;
+use crate::nft::{Observed, diff};
+
+fn prefixes(texts: &[&str]) -> Vec<Prefix> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn device(name: &str) -> Device {
+    Device::from_name(name).unwrap()
+}
+
+/// A dual-stack node of cluster `one`, whose pod CIDRs are 10.1.0.0/16 and fd00:1::/56.
+fn node(role: Role) -> NodePlan {
+    let TunnelPair { bridge, local } = TunnelPair::default();
+    NodePlan {
+        id: "one/n1".parse().unwrap(),
+        role,
+        vtep: Vtep {
+            underlay: DualStack { v4: Some("192.0.2.1".parse().unwrap()), v6: None },
+            overlay: OverlayAddresses {
+                v4: "198.18.0.1".parse().unwrap(),
+                v6: "fd00:c5::1".parse().unwrap(),
+            },
+            families: Families::DUAL,
+        },
+        tunnels: Tunnels {
+            bridge: (role != Role::Internal).then_some(bridge),
+            local: (role != Role::Node).then_some(local),
+        },
+        own: OwnPrefixes {
+            pods: prefixes(&["10.1.0.0/16", "fd00:1::/56"]),
+            services: prefixes(&["10.96.0.0/16", "fd00:96::/112"]),
+            overlay: prefixes(&["198.18.0.0/24", "fd00:c5::/120"]),
+        },
+        local_pods: prefixes(&["10.1.1.0/24", "fd00:1:0:1::/64"]),
+        translations: Vec::new(),
+    }
+}
+
+/// What a node has around it.
+struct Around {
+    remote: PrefixSet,
+    devices: BTreeMap<Device, Vxlan>,
+    fdb: Table<(Device, Mac), IpAddr>,
+}
+
+/// Peers 192.0.2.11 and .12 behind `vx-bridge`, 192.0.2.2 behind `vx-local`.
+fn around(names: &[&str]) -> Around {
+    let vxlan = |name: &&str| {
+        let (vni, port) = if name.starts_with("vx-bridge") { (54, 4876) } else { (55, 4877) };
+        let local = if name.ends_with('6') { "2001:db8::1" } else { "192.0.2.1" };
+        let vxlan = Vxlan {
+            vni: Vni(vni),
+            port: UdpPort(port),
+            local: local.parse().unwrap(),
+            learning: false,
+            mac: Mac::of_vtep(Ipv4Addr::new(198, 18, 0, 1)),
+            mtu: 1450,
+            up: true,
+        };
+        (device(name), vxlan)
+    };
+    let peers = [
+        ("vx-bridge", 11, "192.0.2.11"),
+        ("vx-bridge", 12, "192.0.2.12"),
+        ("vx-bridge6", 13, "2001:db8::13"),
+        ("vx-local", 2, "192.0.2.2"),
+    ];
+    let peers = peers.iter().filter(|(name, ..)| names.contains(name));
+    let peer = |(name, n, underlay): &(&str, u8, &str)| {
+        ((device(name), Mac::of_vtep(Ipv4Addr::new(198, 18, 1, *n))), underlay.parse().unwrap())
+    };
+    Around {
+        remote: prefixes(&["10.2.0.0/16", "10.97.0.0/16", "198.18.1.0/24", "fd00:2::/56"])
+            .into_iter()
+            .collect(),
+        devices: names.iter().map(vxlan).collect(),
+        fdb: peers.map(peer).collect(),
+    }
+}
+
+fn ruleset(node: &NodePlan, around: &Around) -> Ruleset {
+    let Around { remote, devices, fdb } = around;
+    let families = node.vtep.families;
+    let inputs = Inputs { node, families, remote: remote.clone(), devices, fdb, link_mtu: None };
+    firewall(&inputs).unwrap()
+}
+
+/// What a chain of the ruleset says, one line for each rule, without comments.
+fn rules(ruleset: &Ruleset, chain: &str) -> Vec<String> {
+    let text = ruleset.to_string();
+    let body = text.split(&format!("\tchain {chain} {{\n")).nth(1).unwrap_or_default();
+    let lines = body.lines().skip(1).take_while(|line| *line != "\t}");
+    lines.map(|line| line.trim().split(" comment ").next().unwrap().to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_text(ruleset: &Ruleset, expected: &str) {
+    let text = ruleset.to_string();
+    assert!(text == expected, "{text}");
+}
+
+#[test]
+fn a_node_of_a_p2p_cluster() {
+    assert_text(&ruleset(&node(Role::Node), &around(&["vx-bridge"])), include_str!("node.nft"));
+}
+
+#[test]
+fn a_gateway() {
+    let around = around(&["vx-bridge", "vx-bridge6", "vx-local"]);
+    assert_text(&ruleset(&node(Role::Gateway), &around), include_str!("gateway.nft"));
+}
+
+#[test]
+fn an_internal_node() {
+    assert_text(&ruleset(&node(Role::Internal), &around(&["vx-local"])), include_str!("internal.nft"));
+}
+
+#[test]
+fn a_node_whose_pods_are_shown_under_a_global_cidr() {
+    let mut node = node(Role::Node);
+    let translation = |real: &str, global: &str| Translation {
+        real: real.parse().unwrap(),
+        global: global.parse().unwrap(),
+    };
+    node.translations =
+        vec![translation("10.1.0.0/16", "100.64.0.0/16"), translation("fd00:1::/56", "fd00:64::/56")];
+    assert_text(&ruleset(&node, &around(&["vx-bridge"])), include_str!("translated.nft"));
+}
+
+#[test]
+fn a_node_of_a_cluster_whose_cni_gives_nodes_no_prefix() {
+    let mut node = node(Role::Node);
+    node.local_pods.clear();
+    assert_text(&ruleset(&node, &around(&["vx-bridge"])), include_str!("cluster_wide.nft"));
+}
+
+#[test]
+fn a_family_that_is_not_used_does_not_come_in() {
+    let mut node = node(Role::Node);
+    node.vtep.families = [Family::V4].into_iter().collect();
+    let ruleset = ruleset(&node, &around(&["vx-bridge"]));
+    assert!(rules(&ruleset, "raw_prerouting").contains(&"meta nfproto ipv6 counter drop".to_owned()));
+    assert!(ruleset.sets.iter().all(|set| set.family == Family::V4));
+    assert!(!rules(&ruleset, "nat_postrouting").iter().any(|rule| rule.contains("ip6")));
+}
+
+#[test]
+fn segments_fit_the_narrowest_tunnel() {
+    let (node, mut around) = (node(Role::Node), around(&["vx-bridge", "vx-bridge6"]));
+    around.devices.get_mut(&device("vx-bridge6")).unwrap().mtu = 1430;
+    let clamps = |link_mtu| {
+        let Around { remote, devices, fdb } = &around;
+        let families = Families::DUAL;
+        let inputs = Inputs { node: &node, families, remote: remote.clone(), devices, fdb, link_mtu };
+        rules(&firewall(&inputs).unwrap(), "forward")[1..3].to_vec()
+    };
+    let clamp =
+        |family, size| format!("meta nfproto {family} tcp flags syn tcp option maxseg size set {size}");
+    assert_eq!(clamps(None), [clamp("ipv4", 1390), clamp("ipv6", 1370)]);
+    assert_eq!(clamps(Some(9000)), clamps(None));
+    assert_eq!(clamps(Some(1300)), [clamp("ipv4", 1260), clamp("ipv6", 1240)]);
+}
+
+#[test]
+fn several_pod_prefixes_of_a_node_become_a_set() {
+    let mut node = node(Role::Node);
+    node.local_pods = prefixes(&["10.1.1.0/26", "10.1.7.64/26"]);
+    let ruleset = ruleset(&node, &around(&["vx-bridge"]));
+    assert!(ruleset.to_string().contains("elements = { 10.1.1.0/26, 10.1.7.64/26 }"));
+    let first = "oifname \"vx-bridge*\" ip saddr @local_pods4 snat ip to ip saddr";
+    assert_eq!(rules(&ruleset, "nat_postrouting")[0], first);
+}
+
+#[test]
+fn a_packet_that_is_not_ours_leaves_early() {
+    for (role, names) in [
+        (Role::Node, &["vx-bridge"][..]),
+        (Role::Gateway, &["vx-bridge", "vx-local"]),
+        (Role::Internal, &["vx-local"]),
+    ] {
+        let ruleset = ruleset(&node(role), &around(names));
+        let exits = |chain: &str| {
+            let rules = rules(&ruleset, chain);
+            rules.iter().position(|rule| rule.starts_with("iifname != ") && rule.ends_with(" accept"))
+        };
+        // Ahead of it only the rules about the port of each device.
+        assert_eq!(exits("raw_prerouting"), Some(names.len()));
+        assert_eq!(exits("forward"), Some(0));
+        for chain in ["raw_input", "raw_output"] {
+            let rules = rules(&ruleset, chain);
+            assert_eq!(rules.len(), names.len());
+            assert!(rules.iter().all(|rule| rule.starts_with("udp dport ")));
+        }
+    }
+}
+
+#[test]
+fn a_peer_or_a_link_that_comes_or_goes_changes_elements_only() {
+    let node = node(Role::Gateway);
+    let full = around(&["vx-bridge", "vx-local"]);
+    let mut empty = around(&["vx-bridge", "vx-local"]);
+    empty.remote = PrefixSet::default();
+    empty.fdb = Table::default();
+    let mut kernel = Observed::default();
+    kernel.apply(&diff(Some(&ruleset(&node, &empty)), &kernel).unwrap()).unwrap();
+    let change = diff(Some(&ruleset(&node, &full)), &kernel).unwrap().to_string();
+    assert!(change.lines().all(|line| line.starts_with("create element")), "{change}");
+    assert_eq!(change.lines().count(), 4);
+}
+
+#[test]
+fn a_node_without_tunnels_has_no_table() {
+    let Around { remote, fdb, .. } = around(&[]);
+    let (node, devices, families) = (node(Role::Node), BTreeMap::new(), Families::DUAL);
+    let inputs = Inputs { node: &node, families, remote, devices: &devices, fdb: &fdb, link_mtu: None };
+    assert_eq!(firewall(&inputs), None);
+}
+
+#[test]
+fn tunnels_of_other_numbers_are_guarded_too() {
+    let (node, mut around) = (node(Role::Node), around(&["vx-bridge"]));
+    let Tunnel { port, .. } = Tunnel { vni: Vni(1), port: UdpPort(5000) };
+    around.devices.get_mut(&device("vx-bridge")).unwrap().port = port;
+    let ruleset = ruleset(&node, &around);
+    assert_eq!(rules(&ruleset, "raw_input"), ["udp dport 5000 ip saddr != @bridge_vteps4 counter drop"]);
+}

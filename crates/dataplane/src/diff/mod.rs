@@ -1,0 +1,131 @@
+//! From what is and what should be to the steps between the two.
+//!
+//! The order of the steps is the whole point: what a packet needs is made before anything leads to
+//! it, and what nothing leads to any more is removed last. So a destination that has one path
+//! before and the same path after has it at every moment in between, and any other goes from its
+//! old path to its new one in a single step. Decides only; knows no kernel.
+
+mod entries;
+mod links;
+mod next_hops;
+mod routes;
+mod spare;
+mod teardown;
+
+use crate::desired::sysctls;
+use crate::device::Device;
+use crate::diff::links::Links;
+use crate::diff::next_hops::NextHops;
+use crate::diff::routes::Routes;
+use crate::nft;
+use crate::state::{Desired, Observed, Sysctl};
+use crate::step::Step;
+
+/// The steps from `observed` to `desired`, in order; none if they agree.
+///
+/// Nothing is put on a device of somebody else that has one of our names, see [`conflicts`].
+pub fn diff(desired: &Desired, observed: &Observed) -> Vec<Step> {
+    let mut steps = Vec::new();
+    each_step(desired, observed, &mut |step| steps.push(step));
+    steps
+}
+
+/// As [`diff`], for a caller that takes the steps one by one and holds only a part of them at a
+/// time: at 100,000 peers all of them together are larger than the states.
+pub fn each_step(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) {
+    let desired = spare::without(desired, &observed.foreign_devices);
+    let doomed = links::in_the_way(&desired.devices, &observed.devices);
+    if doomed.is_empty() {
+        converge(&desired, observed, take);
+    } else {
+        let remaining = teardown::tear_down(&doomed, &desired, observed, take);
+        converge(&desired, &remaining, take);
+    }
+}
+
+/// Names of ours that devices of somebody else have. They are left alone, and so this node lacks
+/// what it would have there.
+pub fn conflicts(observed: &Observed) -> Vec<Device> {
+    observed.foreign_devices.clone()
+}
+
+/// The steps, given that every device can stay as it is or become what it should be.
+fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) {
+    let Desired { devices, addresses, fdb, neighbours, groups, routes, rules, firewall, sysctls } = desired;
+    let Observed {
+        devices: devices_now,
+        foreign_devices: _,
+        addresses: addresses_now,
+        fdb: fdb_now,
+        extra_fdb,
+        neighbours: neighbours_now,
+        next_hops,
+        odd_next_hops,
+        groups: groups_now,
+        routes: routes_now,
+        rules: rules_now,
+        firewall: firewall_now,
+        sysctls: sysctls_now,
+        host_addresses: _,
+        host_links: _,
+        capabilities,
+    } = observed;
+
+    let links = Links { wanted: devices, now: devices_now };
+    let known = next_hops::Known { singles: next_hops, odd: odd_next_hops, groups: groups_now };
+    let next_hops = NextHops::decide(groups, routes, &known, routes_now, *capabilities);
+    let routes = Routes::compare(routes, routes_now, &next_hops);
+    let set_sysctls = |take: &mut dyn FnMut(Step), chosen: &dyn Fn(&Sysctl) -> bool| {
+        for (path, value) in sysctls.iter().filter(|(path, _)| chosen(path)) {
+            let device = sysctls::device_of(path);
+            let stale = sysctls_now.get(path).map_or_else(
+                // One that is not there cannot be written, unless its device is about to appear.
+                || device.is_some_and(|device| links.settings_appear(device)),
+                |now| now != value,
+            );
+            if stale {
+                take(Step::SetSysctl(path.clone(), value.clone()));
+            }
+        }
+    };
+    let of_host = |path: &Sysctl| sysctls::device_of(path).is_none();
+    let of_device = |path: &Sysctl| sysctls::device_of(path).is_some();
+
+    // Make.
+    if !devices.is_empty() {
+        set_sysctls(take, &of_host);
+    }
+    links.make(take);
+    set_sysctls(take, &of_device);
+    entries::add_addresses(addresses, addresses_now, take);
+    entries::make_fdb(fdb, fdb_now, extra_fdb, take);
+    entries::make_neighbours(neighbours, neighbours_now, &links, take);
+    next_hops.make(take);
+    if firewall.is_some() {
+        change_firewall(firewall.as_ref(), firewall_now, take);
+    }
+    routes.make(take);
+
+    // Break. A rule comes when the routes are all as they should be: what it catches first must not
+    // be a stale one.
+    routes.remove(take);
+    entries::add_rules(rules, rules_now, take);
+    entries::remove_rules(rules, rules_now, take);
+    if firewall.is_none() {
+        change_firewall(None, firewall_now, take);
+    }
+    next_hops.remove(take);
+    entries::remove_neighbours(neighbours, neighbours_now, &links, take);
+    entries::remove_fdb(fdb, fdb_now, extra_fdb, &links, take);
+    entries::remove_addresses(addresses, addresses_now, &links, take);
+    links.remove(take);
+    if devices.is_empty() {
+        set_sysctls(take, &of_host);
+    }
+}
+
+fn change_firewall(wanted: Option<&nft::Ruleset>, now: &nft::Observed, take: &mut dyn FnMut(Step)) {
+    if let Some(transaction) = nft::diff(wanted, now) {
+        take(Step::Firewall(transaction));
+    }
+}

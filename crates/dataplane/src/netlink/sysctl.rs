@@ -1,0 +1,68 @@
+//! Sysctls, as files below `/proc/sys`.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::{Component, Path, PathBuf};
+
+use crate::kernel::KernelError;
+use crate::state::Sysctl;
+
+fn file(path: &str) -> Result<PathBuf, KernelError> {
+    if Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
+        return Ok(Path::new("/proc/sys").join(path));
+    }
+    Err(failed(path, io::Error::from(io::ErrorKind::InvalidInput)))
+}
+
+fn failed(path: &str, source: io::Error) -> KernelError {
+    KernelError::Sysctl { path: path.to_owned(), source }
+}
+
+/// Reads a sysctl; `None` if there is none of this path.
+pub(super) fn read(Sysctl(path): &Sysctl) -> Result<Option<String>, KernelError> {
+    match std::fs::read_to_string(file(path)?) {
+        Ok(value) => Ok(Some(value.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(path, error)),
+    }
+}
+
+/// Writes a sysctl.
+pub(super) fn write(Sysctl(path): &Sysctl, value: &str) -> Result<(), KernelError> {
+    let mut opened = OpenOptions::new().write(true).open(file(path)?).map_err(|error| failed(path, error))?;
+    opened.write_all(value.as_bytes()).map_err(|error| failed(path, error))
+}
+
+/// The reverse path filter that every IPv4 link has at least.
+pub(super) fn rp_filter_of_all() -> Result<u8, KernelError> {
+    let value = read(&Sysctl("net/ipv4/conf/all/rp_filter".to_owned()))?;
+    Ok(value.and_then(|value| value.parse().ok()).unwrap_or(0))
+}
+
+/// Whether the kernel has IPv6 at all.
+pub(super) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
+}
+
+/// Whether IPv6 is there and not switched off.
+pub(super) fn ipv6() -> Result<bool, KernelError> {
+    let disabled = read(&Sysctl("net/ipv6/conf/all/disable_ipv6".to_owned()))?;
+    Ok(disabled.is_some_and(|disabled| disabled == "0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_cannot_leave_the_tree() {
+        for path in ["../etc/passwd", "/etc/passwd", "net/../../x"] {
+            assert!(matches!(read(&Sysctl(path.to_owned())), Err(KernelError::Sysctl { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_sysctl_that_is_not_there_has_no_value() {
+        assert_eq!(read(&Sysctl("net/ipv4/conf/no-such-link/rp_filter".to_owned())).unwrap(), None);
+    }
+}

@@ -1,0 +1,382 @@
+//! Rules as nf_tables expressions, in the very form that `nft` compiles their text to, so that
+//! `nft list` shows them as written.
+
+use std::net::IpAddr;
+
+use causeway_model::{Family, Prefix};
+
+use super::ruleset::{Action, Address, Match, Rule};
+use super::uapi::*;
+use crate::device::Overlay;
+use crate::netlink::wire::{self, Body};
+
+/// Marks the form of our expressions. A new number rewrites all rules on the next run.
+const FORM: u8 = 1;
+/// FNV-1a: `http://www.isthe.com/chongo/tech/comp/fnv/`.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// A short hash of what a rule does and says. It stands in the rule's comment, so that a rule that
+/// was changed, moved or doubled is found without decoding what the kernel holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Digest(u32);
+
+impl Digest {
+    /// The digest of a rule: the same on every machine and in every run.
+    pub fn of(rule: &Rule) -> Digest {
+        let mut bytes = Vec::with_capacity(512);
+        wire::write_message(&mut bytes, 0, 0, 0, |body| write(body, rule));
+        let content = &bytes[wire::HEADER..];
+        let hash = std::iter::once(&FORM)
+            .chain(content)
+            .chain(rule.comment.as_bytes())
+            .fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME));
+        Digest((hash ^ (hash >> 32)) as u32)
+    }
+
+    /// The digest at the end of a comment that [`comment`] made.
+    pub fn in_comment(comment: &str) -> Option<Digest> {
+        let (_, hex) = comment.rsplit_once('#')?;
+        let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if hex.len() != 8 || !hex.bytes().all(lower) {
+            return None;
+        }
+        u32::from_str_radix(hex, 16).ok().map(Digest)
+    }
+}
+
+/// The comment of a rule in the kernel: its own, and its digest.
+pub fn comment(rule: &Rule) -> String {
+    format!("{} #{:08x}", rule.comment, Digest::of(rule).0)
+}
+
+/// The link name that begins those of both devices of an overlay.
+pub fn device_stem(overlay: Overlay) -> &'static str {
+    match overlay {
+        Overlay::Bridge => "vx-bridge",
+        Overlay::Local => "vx-local",
+    }
+}
+
+/// Writes the expressions of `rule` as list elements.
+pub fn write(body: &mut Body<'_>, rule: &Rule) {
+    let mut writer = Writer { body, family: None };
+    for condition in &rule.matches {
+        writer.condition(condition);
+    }
+    writer.action(&rule.action);
+}
+
+/// Writes `iifname` or `oifname` equal to `name`, a counter and accept, in the form that
+/// `iptables-nft` reads as `-i NAME -j ACCEPT`.
+pub fn write_device_accept(body: &mut Body<'_>, key: u32, name: &str) {
+    let mut writer = Writer { body, family: None };
+    writer.meta(key);
+    writer.compare(NFT_CMP_EQ, &[name.as_bytes(), &[0]].concat());
+    writer.expression("counter", |_| {});
+    writer.verdict(NF_ACCEPT);
+}
+
+/// Appends a number in network byte order.
+pub fn be32(body: &mut Body<'_>, kind: u16, value: u32) {
+    body.attribute(kind, &value.to_be_bytes());
+}
+
+/// Appends a text with the zero byte that ends it.
+pub fn text(body: &mut Body<'_>, kind: u16, value: &str) {
+    body.attribute(kind, &[value.as_bytes(), &[0]].concat());
+}
+
+/// The bytes of an address in network order.
+pub fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    }
+}
+
+/// Which address of a packet.
+#[derive(Clone, Copy)]
+enum Field {
+    Source,
+    Destination,
+}
+
+impl Field {
+    /// Its place in the network header in bytes.
+    fn offset(self, family: Family) -> u32 {
+        match (self, family) {
+            (Field::Source, Family::V4) => 12,
+            (Field::Destination, Family::V4) => 16,
+            (Field::Source, Family::V6) => 8,
+            (Field::Destination, Family::V6) => 24,
+        }
+    }
+}
+
+fn address_length(family: Family) -> u32 {
+    u32::from(family.bits() / 8)
+}
+
+fn nfproto(family: Family) -> u8 {
+    match family {
+        Family::V4 => NFPROTO_IPV4,
+        Family::V6 => NFPROTO_IPV6,
+    }
+}
+
+struct Writer<'a, 'b> {
+    body: &'a mut Body<'b>,
+    /// The family that the expressions so far have made sure of.
+    family: Option<Family>,
+}
+
+impl Writer<'_, '_> {
+    fn expression(&mut self, name: &str, data: impl FnOnce(&mut Body<'_>)) {
+        self.body.nested(NFTA_LIST_ELEM, |body| {
+            text(body, NFTA_EXPR_NAME, name);
+            body.nested(NFTA_EXPR_DATA, data);
+        });
+    }
+
+    fn condition(&mut self, condition: &Match) {
+        match condition {
+            Match::In(overlay) => self.device(NFT_META_IIFNAME, NFT_CMP_EQ, *overlay),
+            Match::NotIn(overlay) => self.device(NFT_META_IIFNAME, NFT_CMP_NEQ, *overlay),
+            Match::Out(overlay) => self.device(NFT_META_OIFNAME, NFT_CMP_EQ, *overlay),
+            Match::NotOut(overlay) => self.device(NFT_META_OIFNAME, NFT_CMP_NEQ, *overlay),
+            Match::Of(family) => self.family(*family),
+            Match::Source(family, address) => self.address(Field::Source, *family, address),
+            Match::Destination(family, address) => self.address(Field::Destination, *family, address),
+            Match::UdpTo(port) => {
+                self.protocol(libc::IPPROTO_UDP as u8);
+                self.load(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+                self.compare(NFT_CMP_EQ, &port.0.to_be_bytes());
+            }
+            Match::TcpSyn => {
+                const FLAGS: u32 = 13;
+                const SYN: u8 = 2;
+                self.protocol(libc::IPPROTO_TCP as u8);
+                self.load(NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS, 1);
+                self.bitwise(&[SYN], &[0]);
+                self.compare(NFT_CMP_NEQ, &[0]);
+            }
+            Match::Dnat => {
+                self.expression("ct", |body| {
+                    be32(body, NFTA_CT_KEY, NFT_CT_STATUS);
+                    be32(body, NFTA_CT_DREG, NFT_REG_1);
+                });
+                self.bitwise(&IPS_DST_NAT.to_ne_bytes(), &[0; 4]);
+                self.compare(NFT_CMP_NEQ, &[0; 4]);
+            }
+        }
+    }
+
+    fn action(&mut self, action: &Action) {
+        match action {
+            Action::Accept => self.verdict(NF_ACCEPT),
+            Action::Drop => {
+                self.expression("counter", |_| {});
+                self.verdict(NF_DROP);
+            }
+            Action::NoTrack => self.body.nested(NFTA_LIST_ELEM, |body| text(body, NFTA_EXPR_NAME, "notrack")),
+            Action::KeepSource(family) => {
+                self.family(*family);
+                self.load_address(Field::Source, *family);
+                self.snat(*family);
+            }
+            Action::SnatTo(address) => {
+                self.immediate(&octets(*address));
+                self.snat(Family::of(*address));
+            }
+            Action::Masquerade => self.expression("masq", |_| {}),
+            Action::RewriteSource(from, to) => self.rewrite(Field::Source, from, to),
+            Action::RewriteDestination(from, to) => self.rewrite(Field::Destination, from, to),
+            Action::ClampMss(bytes) => self.clamp_mss(*bytes),
+        }
+    }
+
+    fn device(&mut self, key: u32, operator: u32, overlay: Overlay) {
+        self.meta(key);
+        // Compared without the zero byte that ends a name: any name that begins so.
+        self.compare(operator, device_stem(overlay).as_bytes());
+    }
+
+    /// Makes sure, once, that the packet is of `family`.
+    fn family(&mut self, family: Family) {
+        if self.family != Some(family) {
+            self.family = Some(family);
+            self.meta(NFT_META_NFPROTO);
+            self.compare(NFT_CMP_EQ, &[nfproto(family)]);
+        }
+    }
+
+    fn protocol(&mut self, number: u8) {
+        self.meta(NFT_META_L4PROTO);
+        self.compare(NFT_CMP_EQ, &[number]);
+    }
+
+    fn address(&mut self, field: Field, family: Family, address: &Address) {
+        self.family(family);
+        match address {
+            Address::InSet(name) => self.lookup(field, family, name, 0),
+            Address::NotInSet(name) => self.lookup(field, family, name, NFT_LOOKUP_F_INV),
+            Address::Within(prefix) => self.prefix(field, prefix, NFT_CMP_EQ),
+            Address::Outside(prefix) => self.prefix(field, prefix, NFT_CMP_NEQ),
+        }
+    }
+
+    fn lookup(&mut self, field: Field, family: Family, set: &str, flags: u32) {
+        self.load_address(field, family);
+        self.expression("lookup", |body| {
+            text(body, NFTA_LOOKUP_SET, set);
+            be32(body, NFTA_LOOKUP_SREG, NFT_REG_1);
+            be32(body, NFTA_LOOKUP_FLAGS, flags);
+        });
+    }
+
+    /// Whole bytes are compared as they are, which is the cheapest; others through a mask.
+    fn prefix(&mut self, field: Field, prefix: &Prefix, operator: u32) {
+        let (family, length) = (prefix.family(), prefix.len());
+        let bytes = octets(prefix.first());
+        if length != 0 && length % 8 == 0 {
+            let whole = length / 8;
+            self.load(NFT_PAYLOAD_NETWORK_HEADER, field.offset(family), u32::from(whole));
+            self.compare(operator, &bytes[..usize::from(whole)]);
+        } else {
+            self.load_address(field, family);
+            self.bitwise(&octets(prefix.mask()), &vec![0; bytes.len()]);
+            self.compare(operator, &bytes);
+        }
+    }
+
+    /// Network bits of `to`, host bits of the packet. The kernel repairs the checksums of the IPv4
+    /// header and of TCP, UDP and ICMPv6 (`nft_payload_set_eval`).
+    fn rewrite(&mut self, field: Field, from: &Prefix, to: &Prefix) {
+        let family = from.family();
+        self.family(family);
+        if to.len() == family.bits() {
+            self.immediate(&octets(to.first()));
+        } else {
+            let host: Vec<u8> = octets(to.mask()).iter().map(|byte| !byte).collect();
+            self.load_address(field, family);
+            self.bitwise(&host, &octets(to.first()));
+        }
+        let (checksum, checksum_offset) = match family {
+            Family::V4 => (NFT_PAYLOAD_CSUM_INET, 10),
+            Family::V6 => (NFT_PAYLOAD_CSUM_NONE, 0),
+        };
+        self.expression("payload", |body| {
+            be32(body, NFTA_PAYLOAD_SREG, NFT_REG_1);
+            be32(body, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+            be32(body, NFTA_PAYLOAD_OFFSET, field.offset(family));
+            be32(body, NFTA_PAYLOAD_LEN, address_length(family));
+            be32(body, NFTA_PAYLOAD_CSUM_TYPE, checksum);
+            be32(body, NFTA_PAYLOAD_CSUM_OFFSET, checksum_offset);
+            be32(body, NFTA_PAYLOAD_CSUM_FLAGS, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
+        });
+    }
+
+    /// The kernel itself never raises the value (`nft_exthdr_tcp_set_eval`).
+    fn clamp_mss(&mut self, bytes: u16) {
+        const VALUE: u32 = 2;
+        self.immediate(&bytes.to_be_bytes());
+        self.expression("exthdr", |body| {
+            be32(body, NFTA_EXTHDR_SREG, NFT_REG_1);
+            body.attribute(NFTA_EXTHDR_TYPE, &[TCPOPT_MAXSEG]);
+            be32(body, NFTA_EXTHDR_OFFSET, VALUE);
+            be32(body, NFTA_EXTHDR_LEN, 2);
+            be32(body, NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT);
+        });
+    }
+
+    fn snat(&mut self, family: Family) {
+        self.expression("nat", |body| {
+            be32(body, NFTA_NAT_TYPE, NFT_NAT_SNAT);
+            be32(body, NFTA_NAT_FAMILY, u32::from(nfproto(family)));
+            be32(body, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
+        });
+    }
+
+    fn meta(&mut self, key: u32) {
+        self.expression("meta", |body| {
+            be32(body, NFTA_META_KEY, key);
+            be32(body, NFTA_META_DREG, NFT_REG_1);
+        });
+    }
+
+    fn load_address(&mut self, field: Field, family: Family) {
+        self.load(NFT_PAYLOAD_NETWORK_HEADER, field.offset(family), address_length(family));
+    }
+
+    fn load(&mut self, base: u32, offset: u32, length: u32) {
+        self.expression("payload", |body| {
+            be32(body, NFTA_PAYLOAD_DREG, NFT_REG_1);
+            be32(body, NFTA_PAYLOAD_BASE, base);
+            be32(body, NFTA_PAYLOAD_OFFSET, offset);
+            be32(body, NFTA_PAYLOAD_LEN, length);
+        });
+    }
+
+    fn compare(&mut self, operator: u32, value: &[u8]) {
+        self.expression("cmp", |body| {
+            be32(body, NFTA_CMP_SREG, NFT_REG_1);
+            be32(body, NFTA_CMP_OP, operator);
+            body.nested(NFTA_CMP_DATA, |body| body.attribute(NFTA_DATA_VALUE, value));
+        });
+    }
+
+    fn bitwise(&mut self, mask: &[u8], xor: &[u8]) {
+        self.expression("bitwise", |body| {
+            be32(body, NFTA_BITWISE_SREG, NFT_REG_1);
+            be32(body, NFTA_BITWISE_DREG, NFT_REG_1);
+            be32(body, NFTA_BITWISE_LEN, mask.len() as u32);
+            body.nested(NFTA_BITWISE_MASK, |body| body.attribute(NFTA_DATA_VALUE, mask));
+            body.nested(NFTA_BITWISE_XOR, |body| body.attribute(NFTA_DATA_VALUE, xor));
+        });
+    }
+
+    fn immediate(&mut self, value: &[u8]) {
+        self.expression("immediate", |body| {
+            be32(body, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+            body.nested(NFTA_IMMEDIATE_DATA, |body| body.attribute(NFTA_DATA_VALUE, value));
+        });
+    }
+
+    fn verdict(&mut self, code: u32) {
+        self.expression("immediate", |body| {
+            be32(body, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+            body.nested(NFTA_IMMEDIATE_DATA, |body| {
+                body.nested(NFTA_DATA_VERDICT, |body| be32(body, NFTA_VERDICT_CODE, code));
+            });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drop_all(comment: &str) -> Rule {
+        Rule { matches: Vec::new(), action: Action::Drop, comment: comment.to_owned() }
+    }
+
+    #[test]
+    fn the_digest_is_found_at_the_end_of_the_comment() {
+        let rule = drop_all("whatever is left #1");
+        let text = comment(&rule);
+        assert!(text.starts_with("whatever is left #1 #"));
+        assert_eq!(Digest::in_comment(&text), Some(Digest::of(&rule)));
+        for foreign in ["", "#", "x #123", "x #1234567g", "x #1234567G", "x #12345678 y", "x #+1234567"] {
+            assert_eq!(Digest::in_comment(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_digest_tells_content_and_comment_apart_and_never_changes() {
+        let accept = Rule { action: Action::Accept, ..drop_all("x") };
+        assert_ne!(Digest::of(&accept), Digest::of(&drop_all("x")));
+        assert_ne!(Digest::of(&drop_all("y")), Digest::of(&drop_all("x")));
+        assert_eq!(comment(&accept), "x #39bd6413");
+    }
+}

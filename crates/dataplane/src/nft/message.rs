@@ -1,0 +1,281 @@
+//! Transactions as one batch of netlink messages.
+
+use std::net::IpAddr;
+
+use causeway_model::{Family, Prefix};
+
+use super::expression::{self, be32, octets, text};
+use super::foreign::{COMMENT, Direction, ForeignChainId, TableFamily};
+use super::ruleset::*;
+use super::transaction::{Change, Transaction};
+use super::uapi::*;
+use crate::netlink::wire::{self, ACK, Body, CREATE, EXCLUSIVE, REQUEST};
+
+/// `NLM_F_APPEND`: last instead of first.
+const APPEND: u16 = libc::NLM_F_APPEND as u16;
+/// Addresses in one message. The list is an attribute, whose length has 16 bits; an IPv6 address
+/// takes 28 bytes of it.
+const MOST_ADDRESSES: usize = 2000;
+/// Prefixes in one message; an IPv6 one takes 64 bytes.
+const MOST_PREFIXES: usize = 900;
+
+/// A transaction in the form in which it is sent.
+#[derive(Debug)]
+pub struct Batch {
+    /// The messages.
+    pub bytes: Vec<u8>,
+    /// For each message between the first and the last one, which change it belongs to. The first
+    /// of them has the number after that of the batch.
+    pub changes: Vec<usize>,
+}
+
+/// Type and flags of a message and the family that it speaks of.
+type Head = (u16, u16, u8);
+
+const ADD: u16 = CREATE | EXCLUSIVE;
+
+/// Writes `transaction`, its first message numbered `sequence`. The last change asks for an answer.
+pub fn encode(transaction: &Transaction, sequence: u32) -> Batch {
+    let mut writer = Writer { batch: Batch { bytes: Vec::new(), changes: Vec::new() }, sequence, last: 0 };
+    writer.frame(NFNL_MSG_BATCH_BEGIN);
+    for (at, change) in transaction.changes().iter().enumerate() {
+        writer.change(at, change);
+    }
+    let flags_at = writer.last + 6;
+    let flags = wire::u16_at(&writer.batch.bytes, flags_at) | ACK;
+    writer.batch.bytes[flags_at..flags_at + 2].copy_from_slice(&flags.to_ne_bytes());
+    writer.frame(NFNL_MSG_BATCH_END);
+    writer.batch
+}
+
+/// Writes the fixed part of every message (`struct nfgenmsg`).
+pub fn write_head(body: &mut Body<'_>, family: u8, resource: u16) {
+    let [high, low] = resource.to_be_bytes();
+    body.fixed(&[family, 0, high, low]);
+}
+
+/// The type of an nf_tables message.
+pub fn kind(message: u16) -> u16 {
+    NFNL_SUBSYS_NFTABLES << 8 | message
+}
+
+/// The number of a family of tables.
+pub fn family_number(family: TableFamily) -> u8 {
+    match family {
+        TableFamily::Ip => NFPROTO_IPV4,
+        TableFamily::Ip6 => NFPROTO_IPV6,
+        TableFamily::Inet => NFPROTO_INET,
+    }
+}
+
+struct Writer {
+    batch: Batch,
+    sequence: u32,
+    /// Where the latest message of a change begins.
+    last: usize,
+}
+
+impl Writer {
+    /// Writes the message that begins or ends the batch.
+    fn frame(&mut self, kind: u16) {
+        let body = |body: &mut Body<'_>| write_head(body, 0, NFNL_SUBSYS_NFTABLES);
+        wire::write_message(&mut self.batch.bytes, kind, REQUEST, self.sequence, body);
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    fn message(&mut self, change: usize, (message, flags, family): Head, body: impl FnOnce(&mut Body<'_>)) {
+        self.last = self.batch.bytes.len();
+        wire::write_message(&mut self.batch.bytes, kind(message), REQUEST | flags, self.sequence, |out| {
+            write_head(out, family, 0);
+            body(out);
+        });
+        self.sequence = self.sequence.wrapping_add(1);
+        self.batch.changes.push(change);
+    }
+
+    fn ours(&mut self, change: usize, message: u16, flags: u16, body: impl FnOnce(&mut Body<'_>)) {
+        // The name of our table is attribute 1 of tables, chains, rules, sets and lists of elements.
+        self.message(change, (message, flags, NFPROTO_INET), |out| {
+            text(out, NFTA_TABLE_NAME, TABLE);
+            body(out);
+        });
+    }
+
+    fn change(&mut self, at: usize, change: &Change) {
+        match change {
+            Change::AddTable => self.ours(at, NFT_MSG_NEWTABLE, ADD, |body| be32(body, NFTA_TABLE_FLAGS, 0)),
+            Change::DeleteTable => self.ours(at, NFT_MSG_DELTABLE, 0, |_| {}),
+            Change::AddSet { name, family, kind } => {
+                self.ours(at, NFT_MSG_NEWSET, ADD, |body| write_set(body, name, *family, *kind, at));
+            }
+            Change::DeleteSet(name) => {
+                self.ours(at, NFT_MSG_DELSET, 0, |body| text(body, NFTA_SET_NAME, name));
+            }
+            Change::AddElements { set, elements } => {
+                self.elements(at, (NFT_MSG_NEWSETELEM, ADD), set, elements);
+            }
+            Change::DeleteElements { set, elements } => {
+                self.elements(at, (NFT_MSG_DELSETELEM, 0), set, elements);
+            }
+            Change::AddChain { name, base } => {
+                self.ours(at, NFT_MSG_NEWCHAIN, ADD, |body| write_chain(body, name, *base));
+            }
+            // Without a handle it means all rules of the chain.
+            Change::FlushChain(name) => {
+                self.ours(at, NFT_MSG_DELRULE, 0, |body| text(body, NFTA_RULE_CHAIN, name));
+            }
+            Change::DeleteChain(name) => {
+                self.ours(at, NFT_MSG_DELCHAIN, 0, |body| text(body, NFTA_CHAIN_NAME, name));
+            }
+            Change::AddRule { chain, rule } => self.ours(at, NFT_MSG_NEWRULE, CREATE | APPEND, |body| {
+                text(body, NFTA_RULE_CHAIN, chain);
+                body.nested(NFTA_RULE_EXPRESSIONS, |body| expression::write(body, rule));
+                write_comment(body, &expression::comment(rule));
+            }),
+            Change::AddAccept { chain, accept, before } => {
+                let flags = if before.is_some() { CREATE } else { CREATE | APPEND };
+                self.foreign(at, (NFT_MSG_NEWRULE, flags), chain, |body| {
+                    if let Some(rule) = before {
+                        body.attribute(NFTA_RULE_POSITION, &rule.0.to_be_bytes());
+                    }
+                    let key = match accept.direction {
+                        Direction::In => NFT_META_IIFNAME,
+                        Direction::Out => NFT_META_OIFNAME,
+                    };
+                    let name = accept.device.name();
+                    body.nested(NFTA_RULE_EXPRESSIONS, |body| {
+                        expression::write_device_accept(body, key, name);
+                    });
+                    write_comment(body, COMMENT);
+                });
+            }
+            Change::DeleteAccept { chain, rule } => {
+                self.foreign(at, (NFT_MSG_DELRULE, 0), chain, |body| {
+                    body.attribute(NFTA_RULE_HANDLE, &rule.0.to_be_bytes());
+                });
+            }
+        }
+    }
+
+    fn foreign(
+        &mut self,
+        at: usize,
+        (message, flags): (u16, u16),
+        chain: &ForeignChainId,
+        body: impl FnOnce(&mut Body<'_>),
+    ) {
+        self.message(at, (message, flags, family_number(chain.family)), |out| {
+            text(out, NFTA_RULE_TABLE, &chain.table);
+            text(out, NFTA_RULE_CHAIN, &chain.chain);
+            body(out);
+        });
+    }
+
+    fn elements(&mut self, at: usize, head: (u16, u16), set: &str, elements: &Elements) {
+        match elements {
+            Elements::Addresses(addresses) => {
+                self.list(at, head, set, addresses.chunks(MOST_ADDRESSES), |body, address| {
+                    write_element(body, *address, 0);
+                });
+            }
+            Elements::Prefixes(prefixes) => {
+                self.list(at, head, set, prefixes.chunks(MOST_PREFIXES), write_interval);
+            }
+        }
+    }
+
+    fn list<'a, T: 'a>(
+        &mut self,
+        at: usize,
+        (message, flags): (u16, u16),
+        set: &str,
+        chunks: impl Iterator<Item = &'a [T]>,
+        write: impl Fn(&mut Body<'_>, &T),
+    ) {
+        for chunk in chunks {
+            self.ours(at, message, flags, |body| {
+                text(body, NFTA_SET_ELEM_LIST_SET, set);
+                body.nested(NFTA_SET_ELEM_LIST_ELEMENTS, |body| {
+                    chunk.iter().for_each(|item| write(body, item));
+                });
+            });
+        }
+    }
+}
+
+fn write_set(body: &mut Body<'_>, name: &str, family: Family, kind: SetKind, id: usize) {
+    let (key_type, length) = match family {
+        Family::V4 => (TYPE_IPADDR, 4),
+        Family::V6 => (TYPE_IP6ADDR, 16),
+    };
+    let flags = match kind {
+        SetKind::Addresses => 0,
+        SetKind::Prefixes => NFT_SET_INTERVAL,
+    };
+    text(body, NFTA_SET_NAME, name);
+    be32(body, NFTA_SET_FLAGS, flags);
+    be32(body, NFTA_SET_KEY_TYPE, key_type);
+    be32(body, NFTA_SET_KEY_LEN, length);
+    be32(body, NFTA_SET_ID, id as u32 + 1);
+    // `NFTNL_UDATA_SET_KEYBYTEORDER` = `BYTEORDER_BIG_ENDIAN`, in host order. Without it `nft` reads
+    // intervals with their bytes reversed.
+    let mut userdata = vec![0, 4];
+    userdata.extend_from_slice(&2u32.to_ne_bytes());
+    body.attribute(NFTA_SET_USERDATA, &userdata);
+}
+
+fn write_chain(body: &mut Body<'_>, name: &str, base: Base) {
+    let hook = match base.hook {
+        Hook::Prerouting => 0,
+        Hook::Input => 1,
+        Hook::Forward => 2,
+        Hook::Output => 3,
+        Hook::Postrouting => 4,
+    };
+    let chain_type = match base.chain_type {
+        ChainType::Filter => "filter",
+        ChainType::Nat => "nat",
+    };
+    text(body, NFTA_CHAIN_NAME, name);
+    body.nested(NFTA_CHAIN_HOOK, |body| {
+        be32(body, NFTA_HOOK_HOOKNUM, hook);
+        be32(body, NFTA_HOOK_PRIORITY, base.priority as u32);
+    });
+    be32(body, NFTA_CHAIN_POLICY, NF_ACCEPT);
+    text(body, NFTA_CHAIN_TYPE, chain_type);
+}
+
+/// Userdata of a rule, as `nft` writes it: type, length, text with a zero byte.
+fn write_comment(body: &mut Body<'_>, comment: &str) {
+    let length = comment.len().min(254);
+    let mut userdata = vec![NFTNL_UDATA_RULE_COMMENT, length as u8 + 1];
+    userdata.extend_from_slice(&comment.as_bytes()[..length]);
+    userdata.push(0);
+    body.attribute(NFTA_RULE_USERDATA, &userdata);
+}
+
+/// An interval is two elements: where it begins, and, marked so, the first address behind it. One
+/// that reaches to the last address of all has no end.
+fn write_interval(body: &mut Body<'_>, prefix: &Prefix) {
+    write_element(body, prefix.first(), 0);
+    if let Some(end) = successor(prefix.last()) {
+        write_element(body, end, NFT_SET_ELEM_INTERVAL_END);
+    }
+}
+
+fn write_element(body: &mut Body<'_>, key: IpAddr, flags: u32) {
+    body.nested(NFTA_LIST_ELEM, |body| {
+        if flags != 0 {
+            be32(body, NFTA_SET_ELEM_FLAGS, flags);
+        }
+        body.nested(NFTA_SET_ELEM_KEY, |body| body.attribute(NFTA_DATA_VALUE, &octets(key)));
+    });
+}
+
+/// The address after `address`.
+fn successor(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(a) => u32::from(a).checked_add(1).map(|next| IpAddr::V4(next.into())),
+        IpAddr::V6(a) => u128::from(a).checked_add(1).map(|next| IpAddr::V6(next.into())),
+    }
+}

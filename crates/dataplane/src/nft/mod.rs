@@ -1,0 +1,37 @@
+//! Our nftables table, and the rules that must stand in foreign forward chains.
+//!
+//! ```text
+//! Ruleset ─┐
+//!          ├─ diff ─▶ Transaction ─ apply ─▶ kernel, or Observed::apply
+//! Observed ┘
+//! ```
+//!
+//! [`ruleset`] says what should be, [`observed`] what is there, [`diff()`] what to change, as one
+//! [`Transaction`]. Only [`Socket`], [`observe()`] and [`apply`] touch the kernel, by netlink and
+//! without the `nft` program; the text forms are for people and for tests. Nothing here reads or
+//! changes tables of others, but for accept rules in their forward chains, see [`foreign`].
+
+mod decode;
+mod diff;
+mod expression;
+pub mod foreign;
+mod message;
+mod model;
+mod observe;
+pub mod observed;
+pub mod ruleset;
+mod socket;
+mod text;
+pub mod transaction;
+mod uapi;
+
+pub use diff::diff;
+pub use expression::Digest;
+pub use foreign::iptables_legacy;
+pub use observe::observe;
+pub use observed::Observed;
+pub use ruleset::{
+    Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Rule, Ruleset, Set, SetKind, TABLE,
+};
+pub use socket::{Socket, apply};
+pub use transaction::{Change, Transaction};

@@ -1,0 +1,223 @@
+//! What our nftables table should hold, in the few forms that we use.
+//!
+//! A value of these types can be written as text for `nft -f` and as netlink messages for the
+//! kernel; both say the same.
+
+use std::net::IpAddr;
+
+use causeway_model::{Family, Prefix, UdpPort};
+
+use crate::device::{Device, Overlay};
+
+/// Name of our table, of family `inet`.
+pub const TABLE: &str = "causeway";
+
+/// Our whole table, and what must stand elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ruleset {
+    /// Named sets, sorted by name.
+    pub sets: Vec<Set>,
+    /// Base chains.
+    pub chains: Vec<Chain>,
+    /// Devices whose forwarded packets foreign forward chains must accept, where their policy or
+    /// their last rule drops. Our own forward chain limits what that opens.
+    pub accept_in_foreign_forward: Vec<Device>,
+}
+
+/// A named set of addresses or of prefixes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// The family of its elements.
+    pub family: Family,
+    /// Its elements.
+    pub elements: Elements,
+}
+
+/// Elements of a [`Set`], sorted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Elements {
+    /// Single addresses: a hash set.
+    Addresses(Vec<IpAddr>),
+    /// Disjoint prefixes: an interval set.
+    Prefixes(Vec<Prefix>),
+}
+
+/// What a set holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SetKind {
+    /// Single addresses: a hash set.
+    Addresses,
+    /// Disjoint prefixes: an interval set.
+    Prefixes,
+}
+
+impl Elements {
+    /// No element of this kind.
+    pub fn none(kind: SetKind) -> Elements {
+        match kind {
+            SetKind::Addresses => Elements::Addresses(Vec::new()),
+            SetKind::Prefixes => Elements::Prefixes(Vec::new()),
+        }
+    }
+
+    /// Which kind they are.
+    pub fn kind(&self) -> SetKind {
+        match self {
+            Elements::Addresses(_) => SetKind::Addresses,
+            Elements::Prefixes(_) => SetKind::Prefixes,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Elements::Addresses(addresses) => addresses.len(),
+            Elements::Prefixes(prefixes) => prefixes.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Elements of `self` that are not in `other`. Those of another kind have none in common.
+    #[must_use]
+    pub fn without(&self, other: &Elements) -> Elements {
+        match (self, other) {
+            (Elements::Addresses(all), Elements::Addresses(gone)) => Elements::Addresses(minus(all, gone)),
+            (Elements::Prefixes(all), Elements::Prefixes(gone)) => Elements::Prefixes(minus(all, gone)),
+            _ => self.clone(),
+        }
+    }
+}
+
+/// What is in `all` and not in `gone`, both sorted.
+fn minus<T: Ord + Copy>(all: &[T], gone: &[T]) -> Vec<T> {
+    let mut gone = gone.iter().peekable();
+    let stays = |item: &T| {
+        while gone.next_if(|g| *g < item).is_some() {}
+        gone.peek() != Some(&item)
+    };
+    all.iter().copied().filter(stays).collect()
+}
+
+/// The type of a base chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChainType {
+    /// Sees every packet.
+    Filter,
+    /// Sees the first packet of each tracked connection.
+    Nat,
+}
+
+/// Where a base chain hangs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hook {
+    /// As a packet arrives.
+    Prerouting,
+    /// As a packet to this host was found to be for it.
+    Input,
+    /// As a packet is passed on.
+    Forward,
+    /// As a packet of this host leaves.
+    Output,
+    /// As any packet leaves.
+    Postrouting,
+}
+
+/// What makes a chain a base chain. The policy of ours is always accept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Base {
+    /// Its type.
+    pub chain_type: ChainType,
+    /// Where it hangs.
+    pub hook: Hook,
+    /// Its place at the hook; lower is earlier.
+    pub priority: i32,
+}
+
+/// A base chain of policy accept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// Its type and place.
+    pub base: Base,
+    /// Its rules in order.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule: if all matches hold, the action is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// What must hold.
+    pub matches: Vec<Match>,
+    /// What is done.
+    pub action: Action,
+    /// Why, in a few words; at most 100 bytes.
+    pub comment: String,
+}
+
+/// A condition on a packet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Match {
+    /// It came in through a device of this overlay, over either underlay.
+    In(Overlay),
+    /// It did not come in through a device of this overlay.
+    NotIn(Overlay),
+    /// It goes out through a device of this overlay, over either underlay.
+    Out(Overlay),
+    /// It does not go out through a device of this overlay.
+    NotOut(Overlay),
+    /// It is of this family.
+    Of(Family),
+    /// Its source address.
+    Source(Family, Address),
+    /// Its destination address.
+    Destination(Family, Address),
+    /// It is UDP to this port.
+    UdpTo(UdpPort),
+    /// It is a TCP packet that opens or accepts a connection (SYN set).
+    TcpSyn,
+    /// Its connection's destination was translated here.
+    Dnat,
+}
+
+/// A condition on an address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// Element of the named set.
+    InSet(String),
+    /// Not an element of the named set.
+    NotInSet(String),
+    /// Inside the prefix.
+    Within(Prefix),
+    /// Outside the prefix.
+    Outside(Prefix),
+}
+
+/// What a rule does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Let it pass this chain.
+    Accept,
+    /// Count it and drop it.
+    Drop,
+    /// Keep it out of connection tracking.
+    NoTrack,
+    /// Translate its source to what it is already, so that no later chain translates it.
+    KeepSource(Family),
+    /// Translate its source to this address.
+    SnatTo(IpAddr),
+    /// Translate its source to the address of the device that it leaves through.
+    Masquerade,
+    /// Without state, give its source the network bits of `1` in place of those of `0`.
+    RewriteSource(Prefix, Prefix),
+    /// Without state, give its destination the network bits of `1` in place of those of `0`.
+    RewriteDestination(Prefix, Prefix),
+    /// Lower the TCP maximum segment size that it announces to this many bytes, never raise it.
+    ClampMss(u16),
+}

@@ -1,0 +1,248 @@
+//! Rulesets and transactions as text for `nft -f -`.
+//!
+//! A [`Ruleset`] is written as `nft list` would show it; a [`Transaction`] as the commands with
+//! exactly its effect, digests in the comments included.
+
+use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
+
+use causeway_model::{Family, Prefix};
+
+use super::expression::{comment, device_stem, octets};
+use super::foreign::{COMMENT, DeviceAccept, Direction};
+use super::ruleset::*;
+use super::transaction::{Change, Transaction};
+
+impl Display for Ruleset {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "table inet {TABLE} {{")?;
+        let mut gap = "";
+        for set in &self.sets {
+            writeln!(f, "{gap}\tset {} {{", set.name)?;
+            for property in set_properties(set.family, set.elements.kind()) {
+                writeln!(f, "\t\t{property}")?;
+            }
+            if !set.elements.is_empty() {
+                writeln!(f, "\t\telements = {{ {} }}", set.elements)?;
+            }
+            writeln!(f, "\t}}")?;
+            gap = "\n";
+        }
+        for chain in &self.chains {
+            writeln!(f, "{gap}\tchain {} {{\n\t\t{}", chain.name, chain.base)?;
+            for rule in &chain.rules {
+                writeln!(f, "\t\t{} comment \"{}\"", Statements(rule), rule.comment)?;
+            }
+            writeln!(f, "\t}}")?;
+            gap = "\n";
+        }
+        writeln!(f, "}}")?;
+        for device in &self.accept_in_foreign_forward {
+            writeln!(f, "# foreign forward chains that drop: accept what crosses {device}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Transaction {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.changes.iter().try_for_each(|change| writeln!(f, "{change}"))
+    }
+}
+
+impl Display for Change {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.summary())?;
+        match self {
+            Change::AddSet { family, kind, .. } => {
+                let properties: Vec<String> = set_properties(*family, *kind).collect();
+                write!(f, " {{ {}; }}", properties.join("; "))
+            }
+            Change::AddElements { elements, .. } | Change::DeleteElements { elements, .. } => {
+                write!(f, " {{ {elements} }}")
+            }
+            Change::AddChain { base, .. } => write!(f, " {{ {base} }}"),
+            Change::AddRule { rule, .. } => write!(f, " {} comment \"{}\"", Statements(rule), comment(rule)),
+            Change::AddAccept { accept, .. } => write!(f, " {accept} comment \"{COMMENT}\""),
+            Change::AddTable
+            | Change::DeleteTable
+            | Change::DeleteSet(_)
+            | Change::FlushChain(_)
+            | Change::DeleteChain(_)
+            | Change::DeleteAccept { .. } => Ok(()),
+        }
+    }
+}
+
+impl Change {
+    /// The command and its object, without content.
+    pub(super) fn summary(&self) -> String {
+        match self {
+            Change::AddTable => format!("create table inet {TABLE}"),
+            Change::DeleteTable => format!("delete table inet {TABLE}"),
+            Change::AddSet { name, .. } => format!("create set inet {TABLE} {name}"),
+            Change::DeleteSet(name) => format!("delete set inet {TABLE} {name}"),
+            Change::AddElements { set, .. } => format!("create element inet {TABLE} {set}"),
+            Change::DeleteElements { set, .. } => format!("delete element inet {TABLE} {set}"),
+            Change::AddChain { name, .. } => format!("create chain inet {TABLE} {name}"),
+            Change::FlushChain(name) => format!("flush chain inet {TABLE} {name}"),
+            Change::DeleteChain(name) => format!("delete chain inet {TABLE} {name}"),
+            Change::AddRule { chain, .. } => format!("add rule inet {TABLE} {chain}"),
+            Change::AddAccept { chain, before: None, .. } => format!("add rule {chain}"),
+            Change::AddAccept { chain, before: Some(rule), .. } => {
+                format!("insert rule {chain} handle {}", rule.0)
+            }
+            Change::DeleteAccept { chain, rule } => format!("delete rule {chain} handle {}", rule.0),
+        }
+    }
+}
+
+fn set_properties(family: Family, kind: SetKind) -> impl Iterator<Item = String> {
+    let of = match family {
+        Family::V4 => "type ipv4_addr",
+        Family::V6 => "type ipv6_addr",
+    };
+    let flags = match kind {
+        SetKind::Addresses => None,
+        SetKind::Prefixes => Some("flags interval"),
+    };
+    std::iter::once(of).chain(flags).map(str::to_owned)
+}
+
+impl Display for Elements {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Elements::Addresses(addresses) => join(f, addresses),
+            Elements::Prefixes(prefixes) => join(f, prefixes),
+        }
+    }
+}
+
+fn join<T: Display>(f: &mut Formatter<'_>, items: &[T]) -> fmt::Result {
+    let mut separator = "";
+    for item in items {
+        write!(f, "{separator}{item}")?;
+        separator = ", ";
+    }
+    Ok(())
+}
+
+impl Display for Base {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let chain_type = match self.chain_type {
+            ChainType::Filter => "filter",
+            ChainType::Nat => "nat",
+        };
+        let hook = match self.hook {
+            Hook::Prerouting => "prerouting",
+            Hook::Input => "input",
+            Hook::Forward => "forward",
+            Hook::Output => "output",
+            Hook::Postrouting => "postrouting",
+        };
+        write!(f, "type {chain_type} hook {hook} priority {}; policy accept;", self.priority)
+    }
+}
+
+impl Display for DeviceAccept {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let key = match self.direction {
+            Direction::In => "iifname",
+            Direction::Out => "oifname",
+        };
+        write!(f, "{key} \"{}\" counter accept", self.device)
+    }
+}
+
+/// The conditions and the action of a rule.
+struct Statements<'a>(&'a Rule);
+
+impl Display for Statements<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for condition in &self.0.matches {
+            write!(f, "{condition} ")?;
+        }
+        write!(f, "{}", self.0.action)
+    }
+}
+
+impl Display for Match {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Match::In(overlay) => write!(f, "iifname \"{}*\"", device_stem(*overlay)),
+            Match::NotIn(overlay) => write!(f, "iifname != \"{}*\"", device_stem(*overlay)),
+            Match::Out(overlay) => write!(f, "oifname \"{}*\"", device_stem(*overlay)),
+            Match::NotOut(overlay) => write!(f, "oifname != \"{}*\"", device_stem(*overlay)),
+            Match::Of(Family::V4) => f.write_str("meta nfproto ipv4"),
+            Match::Of(Family::V6) => f.write_str("meta nfproto ipv6"),
+            Match::Source(family, address) => write!(f, "{} saddr {address}", protocol(*family)),
+            Match::Destination(family, address) => write!(f, "{} daddr {address}", protocol(*family)),
+            Match::UdpTo(port) => write!(f, "udp dport {port}"),
+            Match::TcpSyn => f.write_str("tcp flags syn"),
+            Match::Dnat => f.write_str("ct status dnat"),
+        }
+    }
+}
+
+impl Display for Address {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::InSet(set) => write!(f, "@{set}"),
+            Address::NotInSet(set) => write!(f, "!= @{set}"),
+            Address::Within(prefix) => write!(f, "{}", Operand(prefix)),
+            Address::Outside(prefix) => write!(f, "!= {}", Operand(prefix)),
+        }
+    }
+}
+
+/// A prefix; that of one address without its length, as `nft` shows it.
+struct Operand<'a>(&'a Prefix);
+
+impl Display for Operand<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.len() == self.0.family().bits() { self.0.first().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+impl Display for Action {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Accept => f.write_str("accept"),
+            Action::Drop => f.write_str("counter drop"),
+            Action::NoTrack => f.write_str("notrack"),
+            Action::KeepSource(family) => {
+                let ip = protocol(*family);
+                write!(f, "snat {ip} to {ip} saddr")
+            }
+            Action::SnatTo(address) => write!(f, "snat {} to {address}", protocol(Family::of(*address))),
+            Action::Masquerade => f.write_str("masquerade"),
+            Action::RewriteSource(_, to) => write_rewrite(f, "saddr", to),
+            Action::RewriteDestination(_, to) => write_rewrite(f, "daddr", to),
+            Action::ClampMss(bytes) => write!(f, "tcp option maxseg size set {bytes}"),
+        }
+    }
+}
+
+fn protocol(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    }
+}
+
+fn write_rewrite(f: &mut Formatter<'_>, field: &str, to: &Prefix) -> fmt::Result {
+    let ip = protocol(to.family());
+    if to.len() == to.family().bits() {
+        return write!(f, "{ip} {field} set {}", to.first());
+    }
+    write!(f, "{ip} {field} set {ip} {field} & {} | {}", host_mask(to), to.first())
+}
+
+/// The bits of an address that a prefix leaves open.
+fn host_mask(prefix: &Prefix) -> IpAddr {
+    let inverted: Vec<u8> = octets(prefix.mask()).iter().map(|byte| !byte).collect();
+    match <[u8; 4]>::try_from(inverted.as_slice()) {
+        Ok(octets) => IpAddr::from(octets),
+        Err(_) => IpAddr::from(<[u8; 16]>::try_from(inverted.as_slice()).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,135 @@
+//! From objects to planner events, and what in the objects could not be read.
+
+use std::collections::BTreeMap;
+
+use causeway_api::{
+    Cluster, ClusterNode, ClusterSet, Conversion, InvalidObject, NodeConfig, PeerSlice, cluster_facts,
+    cluster_plan, cluster_set_facts, node_facts, node_overlay, slice_members,
+};
+use causeway_model::{ClusterName, Finding, NodeId, Reason, Subject};
+use causeway_objects::{Change, Kind, Object, ObjectRef, Store};
+use causeway_planner::{Adopted, Event};
+
+/// Findings of conversion, by the object that they speak of.
+#[derive(Debug, Default)]
+pub struct Unread(BTreeMap<ObjectRef, Vec<Finding>>);
+
+impl Unread {
+    /// What could not be read of an object.
+    pub fn of(&self, key: &ObjectRef) -> &[Finding] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything that could not be read.
+    pub fn all(&self) -> impl Iterator<Item = &Finding> {
+        self.0.values().flatten()
+    }
+
+    fn note(&mut self, key: ObjectRef, findings: Vec<Finding>) {
+        if findings.is_empty() {
+            self.0.remove(&key);
+        } else {
+            self.0.insert(key, findings);
+        }
+    }
+
+    fn take<T>(&mut self, key: ObjectRef, subject: &Subject, read: Conversion<T>) -> T {
+        self.note(key, read.findings(subject));
+        read.value
+    }
+
+    fn refuse(&mut self, key: ObjectRef, subject: Subject, InvalidObject(error): InvalidObject) {
+        let finding =
+            Finding { subject, field: error.field, reason: Reason::InvalidValue, message: error.message };
+        self.note(key, vec![finding]);
+    }
+
+    /// The event that a change of a fact is to the planner; `None` for kinds that are no facts.
+    ///
+    /// An object that cannot be used at all changes nothing: what was known of it stays.
+    pub fn event(&mut self, change: &Change) -> Option<Event> {
+        match change {
+            Change::Applied(object) => match &**object {
+                Object::ClusterSet(set) => Some(self.cluster_set(Some(set))),
+                Object::Cluster(cluster) => self.cluster(cluster),
+                Object::ClusterNode(node) => self.node(node),
+                Object::NodeConfig(_) | Object::ClusterLink(_) | Object::PeerSlice(_) => None,
+            },
+            Change::Deleted(key) => {
+                self.0.remove(key);
+                match key.kind {
+                    Kind::ClusterSet => Some(self.cluster_set(None)),
+                    Kind::Cluster => key.name.parse().ok().map(Event::ClusterGone),
+                    Kind::ClusterNode => node_id(key).map(Event::NodeGone),
+                    Kind::NodeConfig | Kind::ClusterLink | Kind::PeerSlice => None,
+                }
+            }
+        }
+    }
+
+    fn cluster_set(&mut self, set: Option<&ClusterSet>) -> Event {
+        let read = cluster_set_facts(set);
+        match set {
+            None => Event::ClusterSet(None),
+            Some(set) => {
+                let key = Object::ClusterSet(set.clone()).key();
+                Event::ClusterSet(Some(self.take(key, &Subject::ClusterSet, read)))
+            }
+        }
+    }
+
+    fn cluster(&mut self, cluster: &Cluster) -> Option<Event> {
+        let name = cluster.metadata.name.as_deref().unwrap_or_default();
+        let key = ObjectRef { kind: Kind::Cluster, namespace: None, name: name.to_owned() };
+        match cluster_facts(cluster) {
+            Ok(read) => {
+                let subject = Subject::Cluster(read.value.name.clone());
+                Some(Event::Cluster(self.take(key, &subject, read)))
+            }
+            Err(error) => {
+                // A name that is no cluster's cannot be a subject; the message has it.
+                self.refuse(key, Subject::ClusterSet, error);
+                None
+            }
+        }
+    }
+
+    fn node(&mut self, node: &ClusterNode) -> Option<Event> {
+        let key = Object::ClusterNode(node.clone()).key();
+        match node_facts(node) {
+            Ok(read) => {
+                let subject = Subject::Node(read.value.id.clone());
+                Some(Event::Node(self.take(key, &subject, read)))
+            }
+            Err(error) => {
+                self.refuse(key, Subject::ClusterSet, error);
+                None
+            }
+        }
+    }
+}
+
+/// The node that a ClusterNode or NodeConfig of this key speaks of.
+pub fn node_id(key: &ObjectRef) -> Option<NodeId> {
+    let cluster = ClusterName::from_namespace(key.namespace.as_deref()?).ok()?;
+    Some(NodeId { cluster, node: key.name.parse().ok()? })
+}
+
+/// The allocations that the objects hold.
+pub fn adopted(store: &Store) -> Vec<Adopted> {
+    let clusters = store.all::<Cluster>().filter_map(|cluster| cluster_plan(cluster).ok()).map(|read| {
+        let plan = read.value;
+        Adopted::Cluster {
+            name: plan.name,
+            overlay: plan.overlay,
+            translations: plan.translations,
+            gateways: plan.gateways,
+        }
+    });
+    let nodes = store.all::<NodeConfig>().filter_map(node_overlay);
+    let slices = store.all::<PeerSlice>().filter_map(slice_members);
+    clusters
+        .chain(nodes.map(|(id, overlay)| Adopted::Node { id, overlay }))
+        .chain(slices.map(|(id, nodes)| Adopted::Slice { id, nodes }))
+        .collect()
+}

@@ -1,0 +1,156 @@
+//! The whole state of a network namespace, in an order and with values that two snapshots can be
+//! compared by: what counts or ages is left out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::{LabError, Result};
+use crate::namespace::Namespace;
+use crate::state::{from_json, to_json};
+
+/// What is asked, by the name under which the snapshot keeps it.
+const QUESTIONS: &[(&str, &[&str])] = &[
+    ("links", &["ip", "-json", "-details", "link", "show"]),
+    ("addresses", &["ip", "-json", "address", "show"]),
+    ("routes4", &["ip", "-json", "-4", "route", "show", "table", "all"]),
+    ("routes6", &["ip", "-json", "-6", "route", "show", "table", "all"]),
+    ("rules4", &["ip", "-json", "-4", "rule", "show"]),
+    ("rules6", &["ip", "-json", "-6", "rule", "show"]),
+    ("nexthops", &["ip", "-json", "nexthop", "show"]),
+    ("permanentNeighbours", &["ip", "-json", "neighbour", "show", "nud", "permanent"]),
+    ("fdb", &["bridge", "-json", "fdb", "show"]),
+    ("nftables", &["nft", "-j", "-s", "list", "ruleset"]),
+];
+
+/// Fields that change by themselves.
+const RESTLESS: &[&str] = &[
+    "used",
+    "refcnt",
+    "expires",
+    "preferred_life_time",
+    "valid_life_time",
+    "operstate",
+    "metainfo",
+    "gc_timer",
+    "hello_timer",
+    "tcn_timer",
+    "hold_timer",
+    "forward_delay_timer",
+    "message_age_timer",
+    "topology_change_timer",
+];
+
+/// Sysctls below `/proc/sys/net` that are read: those that an overlay may touch.
+const SYSCTLS: &[&str] = &[
+    "ip_forward",
+    "forwarding",
+    "rp_filter",
+    "accept_redirects",
+    "send_redirects",
+    "secure_redirects",
+    "proxy_ndp",
+    "accept_local",
+    "src_valid_mark",
+];
+
+/// Takes a snapshot, as JSON.
+pub(crate) fn take(namespace: &Namespace) -> Result<String> {
+    let mut snapshot: BTreeMap<String, Value> = BTreeMap::new();
+    for (name, question) in QUESTIONS.iter().copied() {
+        let text = namespace.output(question)?;
+        let text = if text.trim().is_empty() { "[]" } else { text.as_str() };
+        let mut answer: Value = from_json(text, &question.join(" "))?;
+        settle(&mut answer);
+        snapshot.insert(name.to_owned(), answer);
+    }
+    snapshot.insert("sysctls".to_owned(), namespace.within(|| Ok(sysctls()))?);
+    to_json(&snapshot, "the snapshot")
+}
+
+/// Removes what changes by itself.
+fn settle(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            RESTLESS.iter().for_each(|name| drop(fields.remove(*name)));
+            fields.values_mut().for_each(settle);
+        }
+        Value::Array(items) => items.iter_mut().for_each(settle),
+        _ => {}
+    }
+}
+
+fn sysctls() -> Value {
+    let mut found = BTreeMap::new();
+    for root in ["ipv4", "ipv4/conf", "ipv6/conf"] {
+        collect(&Path::new("/proc/sys/net").join(root), &mut found);
+    }
+    Value::Object(found.into_iter().map(|(key, value)| (key, Value::String(value))).collect())
+}
+
+fn collect(directory: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        if path.is_dir() && directory.ends_with("conf") {
+            collect(&path, found);
+        } else if SYSCTLS.iter().any(|s| *s == name) {
+            let value = fs::read_to_string(&path).unwrap_or_default();
+            found.insert(path.display().to_string(), value.trim().to_owned());
+        }
+    }
+}
+
+/// Two snapshots as text, one line for each difference; empty if there is none.
+pub(crate) fn difference(before: &Value, after: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    compare("", before, after, &mut lines);
+    lines
+}
+
+fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
+    match (before, after) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let null = Value::Null;
+                compare(
+                    &format!("{path}/{key}"),
+                    a.get(key).unwrap_or(&null),
+                    b.get(key).unwrap_or(&null),
+                    lines,
+                );
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            let surplus = |a: &[Value], b: &[Value], word: &str| -> Vec<String> {
+                let mut left: Vec<&Value> = b.iter().collect();
+                let mut more = Vec::new();
+                for item in a {
+                    match left.iter().position(|other| *other == item) {
+                        Some(at) => drop(left.swap_remove(at)),
+                        None => more.push(format!("{path}: {word}: {item}")),
+                    }
+                }
+                more
+            };
+            let known = lines.len();
+            lines.extend(surplus(a, b, "gone"));
+            lines.extend(surplus(b, a, "new"));
+            // Only of rules does the order mean something.
+            if lines.len() == known && path == "/nftables/nftables" && a != b {
+                lines.push(format!("{path}: another order"));
+            }
+        }
+        _ if before != after => lines.push(format!("{path}: {before} became {after}")),
+        _ => {}
+    }
+}
+
+/// Reads what [`take`] printed.
+pub(crate) fn parse(text: &str) -> Result<Value> {
+    serde_json::from_str(text)
+        .map_err(|e| LabError::Document { what: "the snapshot".to_owned(), message: e.to_string() })
+}

@@ -1,0 +1,1 @@
+//! Holds the tests that judge the workspace itself; see `tests/`.
