@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use causeway_dataplane::desired::{HostFacts, Notice, desired, nothing};
 use causeway_dataplane::device::Device;
 use causeway_dataplane::diff::{conflicts, diff};
+use causeway_dataplane::nft::foreign::ForeignChain;
 use causeway_dataplane::{ApplyError, Desired, Kernel, KernelError, Observed, Step};
 
+use crate::drift::Interests;
 use crate::inputs::Inputs;
 use crate::restore::Restore;
 
@@ -41,6 +43,8 @@ pub struct Pass {
     pub peers: usize,
     /// Routes.
     pub routes: usize,
+    /// What changes matter from now on.
+    pub interests: Interests,
 }
 
 /// Why a pass left the kernel other than it should be. The kernel is whole in any case: each step
@@ -75,6 +79,14 @@ fn decide(goal: Goal<'_>, observed: &Observed, restore: &Restore) -> (Desired, V
         Goal::Plan(inputs) => {
             desired(inputs.node(), inputs.links(), inputs.slices(), &HostFacts::from(observed))
         }
+    }
+}
+
+fn interests(observed: &Observed) -> Interests {
+    let chain = |chain: &ForeignChain| (chain.id.table.clone(), chain.id.chain.clone());
+    Interests {
+        devices: observed.devices.values().map(|device| device.index).collect(),
+        chains: observed.firewall.foreign_forward.iter().map(chain).collect(),
     }
 }
 
@@ -124,6 +136,7 @@ pub fn converge<K: Kernel>(
                     .collect(),
                 peers: desired.fdb.len(),
                 routes: desired.routes.len(),
+                interests: interests(&observed),
             });
         }
         if matches!(goal, Goal::Plan(_)) {

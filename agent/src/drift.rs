@@ -3,8 +3,8 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -22,32 +22,58 @@ const GATHER: Duration = Duration::from_millis(30);
 #[derive(Debug)]
 pub struct Drift(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    routes: Mutex<Monitor>,
+    nftables: Mutex<Monitor>,
     seen: Notify,
     lost: AtomicBool,
 }
 
+/// What changes are to be told of.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Interests {
+    /// Interface indexes of our devices.
+    pub devices: Vec<u32>,
+    /// Foreign nftables chains that hold a rule of ours or may need one, as table and chain.
+    pub chains: Vec<(String, String)>,
+}
+
 impl Drift {
-    /// Listens in the network namespace of the calling thread. Changes that `kernel` makes itself are
-    /// passed over.
+    /// Listens in the network namespace of the calling thread.
     ///
     /// # Errors
     /// [`KernelError::Socket`] if the kernel cannot be listened to.
-    pub fn listen(kernel: &LinuxKernel) -> Result<Drift, KernelError> {
-        let shared = Arc::new(Shared::default());
-        let sockets = [
-            (Monitor::route()?, kernel.route_port()),
-            (Monitor::nftables()?, kernel.nftables_port()?),
-        ];
-        for (mut monitor, own_port) in sockets {
-            monitor.filter().own_ports([own_port]);
+    pub fn listen() -> Result<Drift, KernelError> {
+        let shared = Arc::new(Shared {
+            routes: Mutex::new(Monitor::route()?),
+            nftables: Mutex::new(Monitor::nftables()?),
+            seen: Notify::new(),
+            lost: AtomicBool::new(false),
+        });
+        let monitors: [fn(&Shared) -> &Mutex<Monitor>; 2] =
+            [|shared| &shared.routes, |shared| &shared.nftables];
+        for monitor in monitors {
             let shared = shared.clone();
-            let run = move || listen(&mut monitor, &shared);
+            let run = move || listen(monitor(&shared), &shared);
             let spawned = thread::Builder::new().name("drift".to_owned()).spawn(run);
             spawned.map_err(|source| KernelError::Socket { operation: "listen", source })?;
         }
         Ok(Drift(shared))
+    }
+
+    /// Says what matters now. Changes that `kernel` makes itself are passed over.
+    ///
+    /// # Errors
+    /// [`KernelError::Socket`] if the kernel's sockets are lost.
+    pub fn heed(&self, kernel: &LinuxKernel, interests: &Interests) -> Result<(), KernelError> {
+        let mut routes = lock(&self.0.routes);
+        routes.filter().own_ports([kernel.route_port()]);
+        routes.filter().devices(interests.devices.iter().copied());
+        let mut nftables = lock(&self.0.nftables);
+        nftables.filter().own_ports([kernel.nftables_port()?]);
+        nftables.filter().chains(interests.chains.iter().cloned());
+        Ok(())
     }
 
     /// Waits for a change, and a moment longer for those that come right behind it.
@@ -65,21 +91,34 @@ impl Drift {
     }
 }
 
-fn listen(monitor: &mut Monitor, shared: &Shared) {
-    loop {
-        match monitor.recv() {
-            Ok(Event::Relevant | Event::Overrun) => shared.seen.notify_one(),
-            Ok(Event::Irrelevant) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut fds = [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)];
-                match poll(&mut fds, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(_) => break,
+fn lock(monitor: &Mutex<Monitor>) -> MutexGuard<'_, Monitor> {
+    // A filter is whole between any two statements; a panic leaves nothing half-done.
+    monitor.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listen(monitor: &Mutex<Monitor>, shared: &Shared) {
+    // The socket is waited for without the lock, by a descriptor of its own.
+    let readable = lock(monitor).as_fd().try_clone_to_owned();
+    let ended = readable.and_then(|readable| {
+        loop {
+            let received = lock(monitor).recv();
+            match received {
+                Ok(Event::Relevant | Event::Overrun) => shared.seen.notify_one(),
+                Ok(Event::Irrelevant) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut fds = [PollFd::new(readable.as_fd(), PollFlags::POLLIN)];
+                    match poll(&mut fds, PollTimeout::NONE) {
+                        Ok(_) | Err(Errno::EINTR) => {}
+                        Err(error) => return Err::<(), io::Error>(error.into()),
+                    }
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
         }
+    });
+    if let Err(error) = ended {
+        tracing::error!(%error, "changes of the kernel cannot be heard of any more");
     }
     shared.lost.store(true, Ordering::Release);
     shared.seen.notify_one();

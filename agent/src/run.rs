@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::args::{CleanupArgs, RunArgs};
 use crate::converge::{ConvergeError, Goal, Pass, converge, preview};
-use crate::drift::Drift;
+use crate::drift::{Drift, Interests};
 use crate::inputs::{Known, Source};
 use crate::report;
 use crate::restore::Restore;
@@ -68,7 +68,8 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         }
         let result = converge(&mut kernel, Goal::Plan(inputs), &mut restore);
         write_status(&objects, &source, &result);
-        return Ok(log(result?));
+        log(result?);
+        return Ok(());
     }
     Agent { objects, watcher, source, restore, kernel, failures: 0 }.run().await
 }
@@ -136,14 +137,15 @@ enum Wake {
 
 impl Agent {
     async fn run(mut self) -> Result<(), RunError> {
-        let drift = Drift::listen(&self.kernel)?;
+        let drift = Drift::listen()?;
+        drift.heed(&self.kernel, &Interests::default())?;
         let stop = causeway_daemon::stop_requested();
         tokio::pin!(stop);
         if matches!(self.source.known(), Known::Nothing) {
             tracing::info!("waiting for this node's NodeConfig; the kernel stays as it is");
         }
         loop {
-            let wait = self.pass();
+            let wait = self.pass(&drift);
             let wake = tokio::select! {
                 result = &mut stop => match result {
                     Ok(()) => Wake::Stop,
@@ -169,7 +171,7 @@ impl Agent {
     }
 
     /// Makes the kernel as it should be, and says how long to wait for the next look at most.
-    fn pass(&mut self) -> Duration {
+    fn pass(&mut self, drift: &Drift) -> Duration {
         let goal = match self.source.known() {
             Known::Nothing => return SLOW,
             Known::Plan(inputs) => Goal::Plan(inputs),
@@ -180,6 +182,9 @@ impl Agent {
         match result {
             Ok(pass) => {
                 self.failures = 0;
+                if let Err(error) = drift.heed(&self.kernel, &pass.interests) {
+                    tracing::warn!(%error, "changes of the kernel are noticed late");
+                }
                 log(pass);
                 SLOW
             }

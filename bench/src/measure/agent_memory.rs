@@ -21,7 +21,7 @@ use crate::child::{Measurement, Place, run};
 use crate::clock::{memory, peak_memory};
 use crate::measure::clusterset::{ClusterSet, WATCHER};
 use crate::measure::network::make_underlay;
-use crate::measure::node::{Inputs, converge};
+use crate::measure::node::{Converged, Inputs, converge};
 use crate::measure::pipeline::Check;
 
 /// Measures the agent of one node of a clusterset.
@@ -136,8 +136,8 @@ impl Measurement for AgentProcess {
         let inputs = self.read_objects()?;
         let with_inputs = memory()?;
         let mut kernel = LinuxKernel::open(sysctls::all([]))?;
-        let (desired, done) = converge(&mut kernel, |host| inputs.desired(host))?;
-        ensure!((done.steps == 0) == (self.work == Work::Check), "{:?} took {} steps", self.work, done.steps);
+        let Converged { desired, took, .. } = converge(&mut kernel, |host| inputs.desired(host))?;
+        ensure!((took.steps == 0) == (self.work == Work::Check), "{:?} took {} steps", self.work, took.steps);
         for _ in 0..3 {
             Check::of(&mut kernel, &desired)?;
         }

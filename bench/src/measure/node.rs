@@ -95,6 +95,11 @@ impl Convergence {
         self.parts().iter().map(|(_, spent)| spent.wall).sum()
     }
 
+    /// All of it, in seconds that a processor worked.
+    pub fn processor_seconds(&self) -> f64 {
+        self.parts().iter().map(|(_, spent)| spent.cpu).sum()
+    }
+
     /// The parts with their names, in order.
     pub fn parts(&self) -> [(&'static str, Spent); 5] {
         [
@@ -107,6 +112,16 @@ impl Convergence {
     }
 }
 
+/// A kernel that is as it should be.
+pub struct Converged {
+    /// How it should be.
+    pub desired: Desired,
+    /// How it is.
+    pub observed: Observed,
+    /// What getting there took.
+    pub took: Convergence,
+}
+
 /// Brings the kernel to `wanted` of what it reads of the host: observe, decide, diff, apply, observe
 /// again.
 ///
@@ -115,19 +130,47 @@ impl Convergence {
 pub fn converge(
     kernel: &mut LinuxKernel,
     wanted: impl FnOnce(&HostFacts) -> Result<Desired>,
-) -> Result<(Desired, Convergence)> {
+) -> Result<Converged> {
     let (observed, observe) = timed(|| kernel.observe())?;
     let observed = observed?;
     let (desired, spent_desired) = timed(|| wanted(&HostFacts::from(&observed)))?;
     let desired = desired?;
-    let (applied, all) = timed(|| apply_in_parts(kernel, &desired, &observed))?;
-    let (steps, apply) = applied?;
+    let (steps, diff, apply) = apply_difference(kernel, &desired, &observed)?;
     drop(observed);
     let (observed, again) = timed(|| kernel.observe())?;
-    let left = steps_between(&desired, &observed?);
+    let observed = observed?;
+    let left = steps_between(&desired, &observed);
     ensure!(left == 0, "{left} steps are left after all {steps} were done");
-    let diff = Spent { wall: all.wall - apply.wall, cpu: all.cpu - apply.cpu };
-    Ok((desired, Convergence { observe, desired: spent_desired, diff, apply, again, steps }))
+    let took = Convergence { observe, desired: spent_desired, diff, apply, again, steps };
+    Ok(Converged { desired, observed, took })
+}
+
+/// A change found against a state that was read before, without reading it anew.
+///
+/// # Errors
+/// As [`converge`].
+pub fn follow(
+    kernel: &mut LinuxKernel,
+    remembered: &Observed,
+    wanted: impl FnOnce(&HostFacts) -> Result<Desired>,
+) -> Result<Spent> {
+    let (desired, spent) = timed(|| wanted(&HostFacts::from(remembered)))?;
+    let desired = desired?;
+    let (steps, diff, apply) = apply_difference(kernel, &desired, remembered)?;
+    let left = steps_between(&desired, &kernel.observe()?);
+    ensure!(left == 0, "{left} steps are left after {steps} were done");
+    Ok(Spent { wall: spent.wall + diff.wall + apply.wall, cpu: spent.cpu + diff.cpu + apply.cpu })
+}
+
+/// Finds the steps and does them; says how many there were, and what both took.
+fn apply_difference(
+    kernel: &mut LinuxKernel,
+    desired: &Desired,
+    observed: &Observed,
+) -> Result<(usize, Spent, Spent)> {
+    let (applied, all) = timed(|| apply_in_parts(kernel, desired, observed))?;
+    let (steps, apply) = applied?;
+    Ok((steps, Spent { wall: all.wall - apply.wall, cpu: all.cpu - apply.cpu }, apply))
 }
 
 /// How many steps lead from `observed` to `desired`.

@@ -13,7 +13,7 @@ use crate::child::{Measurement, Place};
 use crate::clock::{Spent, timed};
 use crate::measure::clusterset::{ClusterSet, Stack, WATCHER};
 use crate::measure::network::make_underlay;
-use crate::measure::node::{Convergence, Inputs, converge, steps_between};
+use crate::measure::node::{Convergence, Inputs, converge, follow, steps_between};
 
 /// Measures a P2P node with this many peers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub struct Round {
     pub check: Vec<Check>,
     /// One peer joined.
     pub join: Convergence,
+    /// One peer joined, and the state read last was remembered: no reading, which grows with the peers.
+    pub follow: Spent,
     /// One peer's underlay address changed.
     pub change: Convergence,
     /// One peer left.
@@ -95,19 +97,24 @@ fn round(kernel: &mut LinuxKernel, inputs: &Inputs) -> Result<Round> {
     let (slice, place) = some_peer(inputs).context("there is no slice with a plain peer")?;
     let mut lacking = inputs.clone();
     let newcomer = lacking.slices[slice].peers.remove(place);
-    let (_, from_empty) = converge(kernel, |host| inputs.desired(host))?;
+    let from_empty = converge(kernel, |host| inputs.desired(host))?.took;
     ensure!(from_empty.steps > inputs.peers() * 2, "only {} steps from empty", from_empty.steps);
-    let (_, leave) = converge(kernel, |host| lacking.desired(host))?;
-    let (desired, join) = converge(kernel, |host| inputs.desired(host))?;
+    let left = converge(kernel, |host| lacking.desired(host))?;
+    let (leave, remembered) = (left.took, left.observed);
+    let follow = follow(kernel, &remembered, |host| inputs.desired(host))?;
+    drop(remembered);
+    converge(kernel, |host| lacking.desired(host))?;
+    let joined = converge(kernel, |host| inputs.desired(host))?;
+    let (join, desired) = (joined.took, joined.desired);
     ensure!((2..20).contains(&join.steps), "{} steps for one peer {newcomer:?}", join.steps);
     let check = (0..3).map(|_| Check::of(kernel, &desired)).collect::<Result<_>>()?;
     // The underlay address of another, as when a node is made anew elsewhere.
     let mut moved = inputs.clone();
     moved.slices[slice].peers[place].vtep.underlay = moved.slices[slice].peers[0].vtep.underlay;
-    let (_, change) = converge(kernel, |host| moved.desired(host))?;
+    let change = converge(kernel, |host| moved.desired(host))?.took;
     ensure!(change.steps >= 1, "a peer that moved changed nothing");
-    let (_, removal) = converge(kernel, |_| Ok(desired::nothing(&BTreeMap::new())))?;
-    Ok(Round { from_empty, check, join, change, leave, removal })
+    let removal = converge(kernel, |_| Ok(desired::nothing(&BTreeMap::new())))?.took;
+    Ok(Round { from_empty, check, join, follow, change, leave, removal })
 }
 
 /// A peer that carries nothing but its own prefixes: its slice and its place there.

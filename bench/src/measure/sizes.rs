@@ -23,21 +23,24 @@ pub enum Sizes {
     Usual,
     /// 8,000 nodes in a single cluster.
     OneLarge,
-    /// Names as long as they may be, two prefixes of each family and node, four pod and two service CIDRs
-    /// of each family and cluster, all of them translated.
+    /// Names as long as they may be, two prefixes of each family and node, two pod CIDRs and a service
+    /// CIDR of each family and cluster, all of them translated.
     Nasty,
+    /// The same with four pod CIDRs and two service CIDRs of each family.
+    Nastier,
 }
 
 impl Sizes {
     /// All clustersets.
-    pub const ALL: [Sizes; 3] = [Sizes::Usual, Sizes::OneLarge, Sizes::Nasty];
+    pub const ALL: [Sizes; 4] = [Sizes::Usual, Sizes::OneLarge, Sizes::Nasty, Sizes::Nastier];
 
     /// In words.
     pub fn name(self) -> &'static str {
         match self {
             Sizes::Usual => "usual",
             Sizes::OneLarge => "one large cluster",
-            Sizes::Nasty => "long names, many CIDRs, translated",
+            Sizes::Nasty => "long names, 6 translated CIDRs",
+            Sizes::Nastier => "long names, 12 translated CIDRs",
         }
     }
 }
@@ -74,7 +77,8 @@ impl Measurement for Sizes {
             Sizes::OneLarge => {
                 usual(&mut planner, ClusterSet { nodes: 8_000, clusters: 1, ..ClusterSet::default() })?;
             }
-            Sizes::Nasty => nasty(&mut planner)?,
+            Sizes::Nasty => nasty(&mut planner, 2, 1)?,
+            Sizes::Nastier => nasty(&mut planner, 4, 2)?,
         }
         let mut plan = Plan::default();
         plan.apply(planner.plan());
@@ -105,11 +109,17 @@ fn largest(plan: &Plan) -> Result<Largest> {
     Ok(sized)
 }
 
-fn nasty(planner: &mut Planner) -> Result<()> {
+/// Two clusters with this many pod and service CIDRs of each family.
+fn nasty(planner: &mut Planner, pods: usize, services: usize) -> Result<()> {
     let shape = ClusterSet { nodes: 1_200, clusters: 2, mix: Mix::Half, ..ClusterSet::default() };
     for cluster in 0..shape.clusters {
         let name: ClusterName = format!("c{cluster}-{}", "n".repeat(43)).parse()?;
-        planner.handle(Event::Cluster(nasty_cluster(&name, cluster, shape.cluster(cluster))?));
+        planner.handle(Event::Cluster(nasty_cluster(
+            &name,
+            cluster,
+            (pods, services),
+            shape.cluster(cluster),
+        )?));
         for node in 0..shape.nodes_of(cluster) {
             planner.handle(Event::Node(nasty_node(&name, cluster, node, shape.node(cluster, node)?)?));
         }
@@ -117,23 +127,26 @@ fn nasty(planner: &mut Planner) -> Result<()> {
     Ok(())
 }
 
-/// Four pod CIDRs and two service CIDRs of each family, each with a global one of its own.
-fn nasty_cluster(name: &ClusterName, cluster: usize, facts: ClusterFacts) -> Result<ClusterFacts> {
+/// Each CIDR has a global one of its own.
+fn nasty_cluster(
+    name: &ClusterName,
+    cluster: usize,
+    (pods, services): (usize, usize),
+    facts: ClusterFacts,
+) -> Result<ClusterFacts> {
     let parse = |text: String| text.parse::<Prefix>();
     let list = |texts: Vec<String>| texts.into_iter().map(parse).collect::<Result<Vec<_>, _>>();
     let v4 = |which: usize| format!("10.{}.0.0/16", 128 + cluster * 16 + which);
-    let v6 = |which: usize| format!("fd10:{cluster:x}{which:x}ab:cdef::/48");
-    let pods = list((0..4).flat_map(|which| [v4(which), v6(which)]).collect())?;
-    let services = list(
-        (4..6)
-            .flat_map(|which| [v4(which), format!("fd20:{cluster:x}{which:x}ab:cdef:abcd:abcd:abcd::/112")])
-            .collect(),
-    )?;
+    let long =
+        |top: &str, which: usize| format!("{top}:{cluster:x}{which:x}ab:cdef:abcd:abcd:abcd:abcd:0/112");
+    let short = |top: &str, which: usize| format!("{top}:{cluster:x}{which:x}ab:cdef::/48");
+    let pods = list((0..pods).flat_map(|which| [v4(which), short("fd10", which)]).collect())?;
+    let services = list((8..8 + services).flat_map(|which| [v4(which), long("fd20", which)]).collect())?;
     let global = |(which, real): (usize, &Prefix)| -> Result<Translation> {
         let global = match real.family() {
             Family::V4 => format!("11.{}.0.0/16", 100 + cluster * 16 + which),
-            Family::V6 if real.len() == 48 => format!("fd30:{cluster:x}{which:x}ab:cdef::/48"),
-            Family::V6 => format!("fd30:{cluster:x}{which:x}ab:cdef:abcd:abcd:abcd::/112"),
+            Family::V6 if real.len() == 48 => short("fd30", which),
+            Family::V6 => long("fd30", which),
         };
         Ok(Translation { real: *real, global: global.parse()? })
     };

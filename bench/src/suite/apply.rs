@@ -40,7 +40,8 @@ fn rows(peers: usize, stack: Stack, rounds: &[Round]) -> Vec<Row> {
         100_000 => (from_empty.at_most(3.0), check.at_most(1.5)),
         _ => (from_empty, check),
     };
-    let mut rows = vec![from_empty];
+    let processor = over(&|round| round.from_empty.processor_seconds());
+    let mut rows = vec![from_empty, seconds("from empty, processor time", processor)];
     rows.extend(parts(&name, "from empty", rounds, |round| &round.from_empty));
     rows.push(Row::shown(
         format!("{name}: from empty, steps"),
@@ -50,6 +51,7 @@ fn rows(peers: usize, stack: Stack, rounds: &[Round]) -> Vec<Row> {
     rows.extend([
         check,
         seconds("one peer joins", over(&|round| round.join.seconds())),
+        seconds("one peer joins, last state remembered", over(&|round| round.follow.wall)),
         seconds("one peer leaves", over(&|round| round.leave.seconds())),
         seconds("one peer's underlay address changes", over(&|round| round.change.seconds())),
         seconds("removal of all", over(&|round| round.removal.seconds())),

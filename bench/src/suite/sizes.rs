@@ -24,7 +24,11 @@ pub fn section(_: &Options) -> Result<Section> {
         let count =
             |what: &str, count: usize| Row::shown(format!("{name}: {what}"), count as f64, Unit::Count);
         section.rows.extend([
-            bytes("NodeConfig", sized.node_config).at_most(2.0 * 1024.0),
+            match clusterset {
+                // Grows with what its own cluster states of itself, not with the clusterset.
+                Sizes::Nastier => bytes("NodeConfig", sized.node_config),
+                _ => bytes("NodeConfig", sized.node_config).at_most(2.0 * 1024.0),
+            },
             bytes("PeerSlice", sized.peer_slice).at_most(64.0 * 1024.0),
             bytes("ClusterLink", sized.cluster_link),
             count("most peers in a PeerSlice", sized.most_peers)

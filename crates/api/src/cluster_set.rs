@@ -37,7 +37,7 @@ pub struct ClusterSetSpec {
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub overlay_cidrs: Vec<Cidr>,
     /// Ranges that global CIDRs of mode Auto come from, in order of use. Default: 100.64.0.0/10 and
-    /// fd63:6175:7366::/48, each where no range of its family is given.
+    /// fd63:6176::/32, each where no range of its family is given.
     #[serde(rename = "globalCIDRPool", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub global_cidr_pool: Vec<Cidr>,

@@ -228,6 +228,8 @@ fn a_node_config_without_what_it_cannot_do_without_is_refused() {
     for (path, value, field) in [
         ("/role", json!("Boss"), "spec.role"),
         ("/overlay", json!(["198.18.0.1"]), "spec.overlay"),
+        ("/overlay", json!(["198.18.0.1", "fd63::1", "nonsense"]), "spec.overlay"),
+        ("/overlay", json!(["198.18.0.1", "198.18.0.2"]), "spec.overlay"),
         ("/cluster", json!("a.b"), "spec.cluster"),
         ("/tunnels", json!({}), "spec.tunnels.local"),
         ("/tunnels/local/vni", json!(0), "spec.tunnels.local"),

@@ -34,13 +34,14 @@ pub struct Problem {
 
 /// Adds the section on what was not used.
 pub fn show_problems(page: &mut Page, problems: &[Problem]) {
-    let mut table = Table::new(&["WHERE", "OBJECT", "WHY"]);
+    let mut table = Table::new(&[]);
     for problem in problems {
         let place = match problem.line {
             0 => problem.file.clone(),
             line => format!("{}:{line}", problem.file),
         };
-        table.row([place, problem.object.clone().unwrap_or_default(), problem.message.clone()]);
+        table.row([place, problem.object.clone().unwrap_or_default()]);
+        table.detail([problem.message.clone()]);
     }
     page.section("NOT USED", table);
 }

@@ -46,7 +46,7 @@ pub fn main(name: &'static str) -> ExitCode {
 }
 
 fn run(name: &'static str, arguments: &[OsString]) -> Result<Outcome, Error> {
-    let command = Cli::command().bin_name(name);
+    let mut command = Cli::command().bin_name(name);
     let matches = command.clone().get_matches_from(arguments);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
@@ -57,7 +57,7 @@ fn run(name: &'static str, arguments: &[OsString]) -> Result<Outcome, Error> {
         Command::Completion(args) => {
             let mut script = Vec::new();
             let word = name.replace(' ', "-");
-            clap_complete::generate(args.shell, &mut command.clone(), word, &mut script);
+            clap_complete::generate(args.shell, &mut command, word, &mut script);
             print(&script).map(|()| Outcome::Fine)
         }
     }

@@ -80,12 +80,6 @@ impl View {
         View { plan, origin: Origin::Objects, stale, underlay_mtu: args.underlay_mtu }
     }
 
-    /// A view of a finished plan.
-    #[cfg(test)]
-    pub fn of_plan(plan: Plan) -> View {
-        View { plan, origin: Origin::Plan, stale: false, underlay_mtu: 1500 }
-    }
-
     /// The plan of a node.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ pub enum KernelError {
         /// How often.
         attempts: u32,
     },
-    /// A sysctl could not be read.
+    /// A sysctl could not be read or written.
     #[error("/proc/sys/{path}: {source}")]
     Sysctl {
         /// Its path below `/proc/sys`.

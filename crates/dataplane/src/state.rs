@@ -33,10 +33,9 @@ pub struct Vxlan {
 
 impl Vxlan {
     /// Whether the kernel can turn a device with these attributes into `other` without making it
-    /// anew: it cannot change VNI, port, local address or learning of ours while packets pass.
+    /// anew: it refuses another VNI, port or family of the local address (`vxlan_nl2conf`).
     pub fn can_become(&self, other: &Vxlan) -> bool {
-        (self.vni, self.port, self.local, self.learning)
-            == (other.vni, other.port, other.local, other.learning)
+        (self.vni, self.port, Family::of(self.local)) == (other.vni, other.port, Family::of(other.local))
     }
 }
 
@@ -198,9 +197,11 @@ pub struct Observed {
     pub foreign_devices: Vec<Device>,
     /// Addresses on our devices (link-local ones left out).
     pub addresses: Table<(Device, IpAddr), ()>,
-    /// Forwarding entries of our devices, one per MAC.
+    /// Forwarding entries of our devices, one per MAC. One that we never write (to another port or
+    /// network, or that ages) shows the unspecified address.
     pub fdb: Table<(Device, Mac), IpAddr>,
-    /// Further forwarding entries of MACs that are in `fdb`.
+    /// Further forwarding entries: all for floods (the all-zero MAC and multicast ones), and more of
+    /// MACs that are in `fdb`.
     pub extra_fdb: Vec<(Device, Mac, IpAddr)>,
     /// Permanent neighbour entries on our devices.
     pub neighbours: Table<(Device, IpAddr), Mac>,
@@ -218,7 +219,7 @@ pub struct Observed {
     pub firewall: nft::Observed,
     /// Values of the sysctls that we set or may set, as far as they exist.
     pub sysctls: BTreeMap<Sysctl, String>,
-    /// Addresses of this host that are not ours.
+    /// Addresses of this host that are not ours (link-local ones left out).
     pub host_addresses: Vec<HostAddress>,
     /// Links of this host that are not ours.
     pub host_links: Vec<HostLink>,

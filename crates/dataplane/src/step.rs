@@ -16,8 +16,11 @@ pub enum Step {
     SetSysctl(Sysctl, String),
     /// Make a device, up, with our alias. Fails if the name is taken.
     AddDevice(Device, Vxlan),
-    /// Set MAC, MTU and up of a device that exists.
+    /// Set MTU, local address, learning and up of a device that exists, and not its MAC.
     SetDevice(Device, Vxlan),
+    /// Set the MAC of a device. The kernel forgets all neighbours on it, even if the MAC is the one
+    /// that it has.
+    SetMac(Device, Mac),
     /// Remove a device. Routes and next hops through it must be gone before.
     DelDevice(Device),
     /// Add an own address as /32 or /128 without a prefix route.
@@ -26,7 +29,7 @@ pub enum Step {
     DelAddress(Device, IpAddr),
     /// Add a forwarding entry, or change where an existing one leads.
     ReplaceFdb(Device, Mac, IpAddr),
-    /// Remove one destination of a MAC.
+    /// Remove one destination of a MAC; all of them, where it is the unspecified address.
     DelFdb(Device, Mac, IpAddr),
     /// Add or change a permanent neighbour.
     ReplaceNeighbour(Device, IpAddr, Mac),
@@ -64,11 +67,13 @@ impl fmt::Display for Step {
             ),
             Step::SetDevice(device, v) => write!(
                 f,
-                "ip link set {device} address {} mtu {} {}",
-                v.mac,
+                "ip link set {device} mtu {} {} type vxlan id {} local {} nolearning",
                 v.mtu,
-                if v.up { "up" } else { "down" }
+                if v.up { "up" } else { "down" },
+                v.vni,
+                v.local
             ),
+            Step::SetMac(device, mac) => write!(f, "ip link set {device} address {mac}"),
             Step::DelDevice(device) => write!(f, "ip link del {device}"),
             Step::AddAddress(device, address) => write!(f, "ip address add {address} dev {device}"),
             Step::DelAddress(device, address) => write!(f, "ip address del {address} dev {device}"),

@@ -27,7 +27,7 @@ pub enum Side<'a, V, W> {
 impl<K: Ord, V> Table<K, V> {
     /// Sorts `entries`; of several with one key the first stays and the others are returned.
     pub fn from_entries(mut entries: Vec<(K, V)>) -> (Self, Vec<(K, V)>) {
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        sort(&mut entries);
         if entries.windows(2).all(|w| w[0].0 != w[1].0) {
             entries.shrink_to_fit();
             return (Table(entries), Vec::new());
@@ -93,6 +93,28 @@ impl<K: Ord, V> FromIterator<(K, V)> for Table<K, V> {
     }
 }
 
+/// Sorts by key and leaves entries of one key in their order, like `sort_by`, which however takes as
+/// much memory as the entries themselves; this takes a number for each.
+fn sort<K: Ord, V>(entries: &mut [(K, V)]) {
+    if entries.is_sorted_by(|a, b| a.0 <= b.0) {
+        return;
+    }
+    // Which entry belongs into each place.
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_unstable_by(|a, b| entries[*a].0.cmp(&entries[*b].0).then(a.cmp(b)));
+    for start in 0..order.len() {
+        let mut place = start;
+        loop {
+            let from = std::mem::replace(&mut order[place], place);
+            if from == start {
+                break;
+            }
+            entries.swap(place, from);
+            place = from;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +126,20 @@ mod tests {
         assert_eq!(extra, [(2, 'c')]);
         assert_eq!(table.get(&2), Some(&'b'));
         assert_eq!(table.get(&3), None);
+    }
+
+    #[test]
+    fn entries_are_sorted_as_a_stable_sort_does() {
+        for seed in 0..200u32 {
+            let key = |i: u32| {
+                (i.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503)) >> 7) % (seed + 1)
+            };
+            let mut entries: Vec<(u32, u32)> = (0..seed).map(|i| (key(i), i)).collect();
+            let mut expected = entries.clone();
+            expected.sort_by_key(|entry| entry.0);
+            sort(&mut entries);
+            assert_eq!(entries, expected);
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What a clusterset states about itself: the planner's input.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use crate::{
     ClusterName, DualStack, Families, LabelSelector, NodeId, Prefix, Translation, Transport, TunnelPair,
 };
-use std::net::IpAddr;
 
 /// When an object came into being, in seconds of the Unix epoch. One without a known age is newer
 /// than any that has one; equal ages are decided by name.
@@ -33,6 +33,25 @@ pub struct ClusterSetFacts {
     pub default_gateways: NonZeroU32,
     /// The transport of clusters that do not name one.
     pub default_transport: Transport,
+}
+
+/// What holds without a ClusterSet: overlay ranges 198.18.0.0/15 (RFC 2544) and
+/// fd63:6175:7365:1::/64, pools of global CIDRs 100.64.0.0/10 (RFC 6598) and fd63:6176::/32 (RFC 4193;
+/// room for many a /48), P2P, two gateways, VXLAN.
+impl Default for ClusterSetFacts {
+    fn default() -> Self {
+        let range = |address: IpAddr, len| Prefix::containing(address, len).into_iter().collect();
+        let v4 = |a, b| IpAddr::V4(Ipv4Addr::new(a, b, 0, 0));
+        let ula = |b, c, d| IpAddr::V6(Ipv6Addr::new(0xfd63, b, c, d, 0, 0, 0, 0));
+        ClusterSetFacts {
+            overlay: DualStack { v4: range(v4(198, 18), 15), v6: range(ula(0x6175, 0x7365, 1), 64) },
+            global_pool: DualStack { v4: range(v4(100, 64), 10), v6: range(ula(0x6176, 0, 0), 32) },
+            tunnels: TunnelPair::default(),
+            default_mode: Mode::default(),
+            default_gateways: NonZeroU32::MIN.saturating_add(1),
+            default_transport: Transport::default(),
+        }
+    }
 }
 
 /// How the pods of a cluster are reached.

@@ -131,3 +131,21 @@ pub(crate) fn is_object_file(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("yaml" | "yml" | "json"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_just_now_or_in_the_future_is_not_settled() {
+        let at = |millis: i64| {
+            let changed = (100 + millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000);
+            Stamp { device: 1, inode: 1, size: 1, modified: (0, 0), changed }
+        };
+        let now = UNIX_EPOCH + Duration::from_secs(100);
+        assert!(at(-51).is_settled(now));
+        for millis in [-50, -1, 0, 1, 5_000] {
+            assert!(!at(millis).is_settled(now), "{millis}");
+        }
+    }
+}

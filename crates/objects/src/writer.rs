@@ -18,6 +18,9 @@ const TEMPORARY: (&str, &str) = (".causeway-", ".tmp");
 /// A temporary file as old as this was left behind by a writer that died.
 const ABANDONED: Duration = Duration::from_secs(600);
 
+/// How often a write is tried while others remove its folder.
+const TRIES: usize = 1000;
+
 /// What came of a write or removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -218,11 +221,14 @@ fn put(path: &Path, text: &str) -> Result<Outcome, WriteError> {
         return Ok(Outcome::Unchanged);
     }
     let folder = path.parent().unwrap_or(path);
-    // Another writer may remove the folder, empty for a moment, between the steps.
+    // Another writer may remove the folder, empty for a moment, between the steps; each further try
+    // means that one did so once more.
     let mut result = Ok(());
-    for _ in 0..3 {
+    for _ in 0..TRIES {
         result = fs::create_dir_all(folder).and_then(|()| replace(folder, path, text));
-        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        // A folder that goes while it is made is reported as being there already.
+        let kind = result.as_ref().err().map(io::Error::kind);
+        if !matches!(kind, Some(io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)) {
             break;
         }
     }

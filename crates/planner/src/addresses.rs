@@ -6,7 +6,8 @@
 //! index of underlay addresses.
 
 use causeway_model::{
-    ClusterFacts, DualStack, Finding, GlobalCidrs, Prefix, PrefixKind, PrefixSet, Reason, Subject, Translation,
+    ClusterFacts, DualStack, Finding, GlobalCidrs, Prefix, PrefixKind, PrefixSet, Reason, Subject,
+    Translation,
 };
 
 use crate::conflicts;

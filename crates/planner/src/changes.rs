@@ -119,10 +119,8 @@ impl Plan {
             translations: plan.translations.clone(),
             gateways: plan.gateways.clone(),
         });
-        let nodes = self
-            .nodes
-            .values()
-            .map(|plan| Adopted::Node { id: plan.id.clone(), overlay: plan.vtep.overlay });
+        let nodes =
+            self.nodes.values().map(|plan| Adopted::Node { id: plan.id.clone(), overlay: plan.vtep.overlay });
         let slices = self.slices.values().map(|plan| Adopted::Slice {
             id: plan.id.clone(),
             nodes: plan.peers.iter().map(|peer| peer.node.clone()).collect(),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_model::{
-    ClusterFacts, ClusterName, ClusterPlan, DualStack, Mode, NodeName, OverlayAddresses, OwnPrefixes, Peer,
-    Prefix, PrefixSet, Role, Scope, Translation, TunnelPair, Vtep,
+    ClusterFacts, ClusterName, ClusterPlan, DualStack, Mode, NodeName, OverlayAddresses, OwnPrefixes, Prefix,
+    PrefixSet, Scope, Translation, TunnelPair, Vtep,
 };
 
 use crate::addresses::Addresses;
@@ -17,7 +17,6 @@ use crate::node::NodeState;
 use crate::prefix_index::PrefixIndex;
 use crate::settings::Settings;
 use crate::slices::Slices;
-use crate::translate::seen;
 use crate::{Changes, Work};
 
 /// How many nodes carry what no single node of a P2P cluster owns.
@@ -183,56 +182,24 @@ impl ClusterState {
         ctx.work.clusters += 1;
         let judged = self.judge(ctx);
         let touched = self.elect(judged, ctx.settings);
-        self.fill_slices(&touched, ctx);
-        self.publish_nodes(&touched, ctx);
+        self.publish_nodes(touched, ctx);
+        self.node_slices.commit(ctx.changes, ctx.work);
+        self.gateway_slices.commit(ctx.changes, ctx.work);
         self.publish_cluster(ctx)
     }
 
-    /// Elects gateways and gives each node its role; returns the nodes given and those whose role
-    /// may have changed.
-    fn elect(&mut self, mut judged: BTreeSet<NodeName>, settings: &Settings) -> BTreeSet<NodeName> {
+    /// Elects gateways; returns the nodes given and those whose role may have changed.
+    fn elect(&mut self, mut judged: Vec<NodeName>, settings: &Settings) -> Vec<NodeName> {
         let wanted = self.gateways_wanted(settings);
         let standing = |name: &NodeName| self.nodes.get(name).and_then(|node| node.standing.as_ref());
         let elected = self.candidates.elect(&self.gateways, wanted, standing);
-        judged.extend(self.gateways.symmetric_difference(&elected).cloned());
         for former in self.gateways.difference(&elected) {
             self.gateway_slices.remove(former);
         }
+        judged.extend(self.gateways.symmetric_difference(&elected).cloned());
+        judged.sort_unstable();
+        judged.dedup();
         self.gateways = elected;
-        let mode = self.mode(settings);
-        for name in &judged {
-            let Some(node) = self.nodes.get_mut(name) else { continue };
-            let role = node.vtep.as_ref().map(|_| match mode {
-                Mode::P2p => Role::Node,
-                Mode::Gateway if self.gateways.contains(name) => Role::Gateway,
-                Mode::Gateway => Role::Internal,
-            });
-            node.changed |= node.role != role;
-            node.role = role;
-        }
         judged
-    }
-
-    /// Brings the slices up to date with the nodes that were touched.
-    fn fill_slices(&mut self, touched: &BTreeSet<NodeName>, ctx: &mut Context<'_>) {
-        for name in touched {
-            let Some(node) = self.nodes.get(name) else { continue };
-            let Some(vtep) = &node.vtep else {
-                self.node_slices.remove(name);
-                continue;
-            };
-            ctx.work.peers += 1;
-            let prefixes = seen(&node.prefixes, &self.addresses.translations);
-            self.node_slices.upsert(Peer { node: name.clone(), vtep: vtep.clone(), prefixes });
-            if self.gateways.contains(name) {
-                self.gateway_slices.upsert(Peer {
-                    node: name.clone(),
-                    vtep: vtep.clone(),
-                    prefixes: Vec::new(),
-                });
-            }
-        }
-        self.node_slices.commit(ctx.changes, ctx.work);
-        self.gateway_slices.commit(ctx.changes, ctx.work);
     }
 }

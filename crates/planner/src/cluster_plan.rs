@@ -1,59 +1,75 @@
 //! What one cluster publishes: plans of its nodes, its own plan, and its end of the links.
 
-use std::collections::BTreeSet;
-
 use causeway_model::{
     ClusterName, ClusterPlan, DualStack, Families, Family, Finding, LinkPrefix, Mode, NodeId, NodeName,
-    NodePlan, OwnPrefixes, Prefix, PrefixKind, Reason, Role, Subject, Tunnels, Via,
+    NodePlan, OwnPrefixes, Peer, Prefix, PrefixKind, Reason, Role, Subject, Tunnels, Via,
 };
 
+use crate::Changes;
 use crate::cluster::{ClusterState, Context, Shared};
 use crate::findings::finding;
 use crate::links::LinkEnd;
+use crate::membership::visit;
 use crate::node::NodeState;
 use crate::settings::Settings;
+use crate::translate::seen;
 
 impl ClusterState {
-    /// Publishes the plans of nodes that changed, of all nodes if what they share has changed, and
-    /// forgets nodes that are gone.
-    pub(crate) fn publish_nodes(&mut self, touched: &BTreeSet<NodeName>, ctx: &mut Context<'_>) {
-        let new = self.shared_now(ctx.settings);
-        if new == self.shared {
-            touched.iter().for_each(|name| self.publish_node(name, ctx));
-            return;
+    /// Gives the nodes named their roles and peers, publishes the plans that changed, those of all
+    /// nodes if what they share has changed, and forgets nodes that are gone.
+    pub(crate) fn publish_nodes(&mut self, mut names: Vec<NodeName>, ctx: &mut Context<'_>) {
+        let shared = self.shared_now(ctx.settings);
+        if shared != self.shared {
+            self.mark_changed(shared);
+            ctx.work.nodes += self.nodes.len() as u64;
+            names = self.nodes.keys().cloned().collect();
         }
-        let old = std::mem::replace(&mut self.shared, new);
+        let mode = self.mode(ctx.settings);
+        let mut gone = Vec::new();
+        ctx.work.peers += names.len() as u64;
+        visit(&mut self.nodes, &names, |name, node| {
+            let elected = self.gateways.contains(name);
+            let role = node.vtep.as_ref().map(|_| match mode {
+                Mode::P2p => Role::Node,
+                Mode::Gateway if elected => Role::Gateway,
+                Mode::Gateway => Role::Internal,
+            });
+            node.changed |= node.role != role;
+            node.role = role;
+            match &node.vtep {
+                None => self.node_slices.remove(name),
+                Some(vtep) => {
+                    let prefixes = seen(&node.prefixes, &self.addresses.translations);
+                    self.node_slices.upsert(Peer { node: name.clone(), vtep: vtep.clone(), prefixes });
+                    if elected {
+                        let prefixes = Vec::new();
+                        self.gateway_slices.upsert(Peer { node: name.clone(), vtep: vtep.clone(), prefixes });
+                    }
+                }
+            }
+            if std::mem::take(&mut node.changed) {
+                publish(&self.name, name, node, &self.shared, ctx.changes);
+            }
+            if node.facts.is_none() {
+                gone.push(name.clone());
+            }
+        });
+        for name in gone {
+            self.nodes.remove(&name);
+        }
+    }
+
+    /// Takes over what the nodes share, and marks those whose plans differ with it.
+    fn mark_changed(&mut self, shared: Shared) {
+        let old = std::mem::replace(&mut self.shared, shared);
         let new = &self.shared;
         let all = old.own != new.own || old.translations != new.translations;
         let bridge = old.tunnels.bridge != new.tunnels.bridge;
         let local = old.tunnels.local != new.tunnels.local;
-        ctx.work.nodes += self.nodes.len() as u64;
         for node in self.nodes.values_mut() {
             node.changed |= all
                 || (bridge && node.role != Some(Role::Internal))
                 || (local && node.role != Some(Role::Node));
-        }
-        let names: Vec<NodeName> = self.nodes.keys().cloned().collect();
-        names.iter().for_each(|name| self.publish_node(name, ctx));
-    }
-
-    fn publish_node(&mut self, name: &NodeName, ctx: &mut Context<'_>) {
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        if std::mem::take(&mut node.changed) {
-            match node_plan(&self.name, name, node, &self.shared) {
-                Some(plan) => {
-                    node.published = true;
-                    ctx.changes.nodes.push(plan);
-                }
-                None if std::mem::take(&mut node.published) => {
-                    let id = NodeId { cluster: self.name.clone(), node: name.clone() };
-                    ctx.changes.nodes_gone.push(id);
-                }
-                None => {}
-            }
-        }
-        if node.facts.is_none() {
-            self.nodes.remove(name);
         }
     }
 
@@ -108,8 +124,10 @@ impl ClusterState {
         if self.census.nodes == 0 {
             add("spec.nodes", Reason::NoNodes, "no node of the cluster takes part".to_owned());
         } else if self.mode(settings) == Mode::Gateway && found == 0 {
-            let message =
-                format!("none of {} nodes matches the gateway selector; label at least one", self.census.nodes);
+            let message = format!(
+                "none of {} nodes matches the gateway selector; label at least one",
+                self.census.nodes
+            );
             add("spec.gateways", Reason::NoGateway, message);
         } else if self.mode(settings) == Mode::Gateway && found < wanted {
             let message = format!("{found} of {wanted} gateways: no more nodes match the gateway selector");
@@ -170,6 +188,26 @@ impl ClusterState {
         prefixes.extend(blocks.map(|prefix| LinkPrefix { prefix, kind: PrefixKind::Overlay, via }));
         prefixes.sort_unstable();
         prefixes
+    }
+}
+
+/// Publishes the plan of a node, or that it has none any more.
+fn publish(
+    cluster: &ClusterName,
+    name: &NodeName,
+    node: &mut NodeState,
+    shared: &Shared,
+    changes: &mut Changes,
+) {
+    match node_plan(cluster, name, node, shared) {
+        Some(plan) => {
+            node.published = true;
+            changes.nodes.push(plan);
+        }
+        None if std::mem::take(&mut node.published) => {
+            changes.nodes_gone.push(NodeId { cluster: cluster.clone(), node: name.clone() });
+        }
+        None => {}
     }
 }
 

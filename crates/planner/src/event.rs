@@ -9,7 +9,7 @@ use causeway_model::{
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// The ClusterSet as it is now; `None` where there is none, which takes
-    /// [`crate::default_cluster_set`].
+    /// the defaults of [`ClusterSetFacts`].
     ClusterSet(Option<ClusterSetFacts>),
     /// A Cluster is new or changed.
     Cluster(ClusterFacts),

@@ -13,7 +13,12 @@ pub(crate) const GLOBAL_CIDRS: &str = "spec.globalCIDRs";
 /// Field of a ClusterNode: where its tunnel ends.
 pub(crate) const UNDERLAY: &str = "spec.underlay";
 
-pub(crate) fn finding(subject: Subject, field: impl Into<String>, reason: Reason, message: String) -> Finding {
+pub(crate) fn finding(
+    subject: Subject,
+    field: impl Into<String>,
+    reason: Reason,
+    message: String,
+) -> Finding {
     Finding { subject, field: field.into(), reason, message }
 }
 

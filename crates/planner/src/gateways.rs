@@ -1,7 +1,8 @@
 //! Which nodes are gateways of a Gateway cluster, or carry what no single node of a P2P cluster owns.
 //!
 //! Better nodes come before worse (ready, then all families of the cluster); among equally good ones
-//! those that are gateways already stay, and new ones are spread over zones, then taken by name.
+//! those that are gateways already stay, and new ones are spread over zones, then taken by name. Nodes
+//! that are not ready are gateways only where no other can be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,6 +67,10 @@ impl Candidates {
     ) -> BTreeSet<NodeName> {
         let mut chosen = Chosen::default();
         for grade in Grade::ALL {
+            // A share of the traffic to a node that is down is lost, so it is the last resort.
+            if grade >= Grade::NotReady && !chosen.nodes.is_empty() {
+                break;
+            }
             let of_grade = |node: &&NodeName| standing(node).is_some_and(|s| s.grade == grade);
             let mut staying: Vec<&NodeName> = current.iter().filter(of_grade).collect();
             while chosen.nodes.len() < count && !staying.is_empty() {
@@ -132,7 +137,9 @@ mod tests {
     fn elect(nodes: &[(&str, Grade, &str)], current: &[&str], count: usize) -> Vec<String> {
         let standing: BTreeMap<NodeName, Standing> = nodes
             .iter()
-            .map(|(n, grade, z)| (n.parse().unwrap(), Standing { grade: *grade, zone: Some((*z).to_owned()) }))
+            .map(|(n, grade, z)| {
+                (n.parse().unwrap(), Standing { grade: *grade, zone: Some((*z).to_owned()) })
+            })
             .collect();
         let mut candidates = Candidates::default();
         for (node, standing) in &standing {
@@ -146,7 +153,8 @@ mod tests {
     #[test]
     fn new_gateways_are_spread_over_zones() {
         use Grade::Full;
-        let nodes = [("a", Full, "x"), ("b", Full, "x"), ("c", Full, "y"), ("d", Full, "y"), ("e", Full, "z")];
+        let nodes =
+            [("a", Full, "x"), ("b", Full, "x"), ("c", Full, "y"), ("d", Full, "y"), ("e", Full, "z")];
         assert_eq!(elect(&nodes, &[], 3), ["a", "c", "e"]);
         assert_eq!(elect(&nodes, &[], 4), ["a", "b", "c", "e"]);
         assert_eq!(elect(&nodes, &["b"], 2), ["b", "c"]);
@@ -154,13 +162,20 @@ mod tests {
 
     #[test]
     fn gateways_stay_until_a_better_node_can() {
-        use Grade::{Full, NotReady, Partial};
+        use Grade::{Full, NotReady};
         let ready = [("a", Full, "x"), ("b", Full, "x"), ("c", Full, "x")];
         assert_eq!(elect(&ready, &["b", "c"], 2), ["b", "c"]);
         let one_down = [("a", Full, "x"), ("b", NotReady, "x"), ("c", Full, "x")];
         assert_eq!(elect(&one_down, &["b", "c"], 2), ["a", "c"]);
-        let all_down = [("a", NotReady, "x"), ("b", NotReady, "x"), ("c", Partial, "x")];
-        assert_eq!(elect(&all_down, &["b"], 2), ["b", "c"]);
+    }
+
+    #[test]
+    fn nodes_that_are_not_ready_are_the_last_resort() {
+        use Grade::{NotReady, NotReadyPartial, Partial};
+        let one_up = [("a", NotReady, "x"), ("b", NotReady, "x"), ("c", Partial, "x")];
+        assert_eq!(elect(&one_up, &["a", "b"], 2), ["c"]);
+        let none_up = [("a", NotReadyPartial, "x"), ("b", NotReady, "x"), ("c", NotReady, "x")];
+        assert_eq!(elect(&none_up, &["a", "c"], 2), ["b", "c"]);
     }
 
     #[test]

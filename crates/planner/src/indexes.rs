@@ -124,7 +124,10 @@ mod tests {
         }
         indexes.release(7);
         indexes.release(200);
-        assert_eq!([indexes.allocate(), indexes.allocate(), indexes.allocate()], [Some(7), Some(200), Some(300)]);
+        assert_eq!(
+            [indexes.allocate(), indexes.allocate(), indexes.allocate()],
+            [Some(7), Some(200), Some(300)]
+        );
     }
 
     #[test]

@@ -40,6 +40,5 @@ pub use changes::{Changes, Plan};
 pub use event::{Adopted, Event};
 pub use node::EXCLUDE_LABEL;
 pub use planner::Planner;
-pub use settings::default_cluster_set;
 pub use slices::{SLICE_BYTES, peer_size};
 pub use work::Work;

@@ -1,71 +1,68 @@
 //! The nodes of a cluster: who takes part, with which overlay index, and who owns which prefix.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use causeway_model::{NodeId, NodeName, Reason, Subject, Vtep};
+use causeway_model::{
+    ClusterFacts, DualStack, Finding, Mode, NodeFacts, NodeId, NodeName, OverlayAddresses, Prefix, PrefixSet,
+    Reason, Subject, Vtep,
+};
 
 use crate::cluster::{ClusterState, Context};
 use crate::findings::{POD_CIDRS, finding, item};
-use crate::node::{announced, carried_families, excluded, standing, usable_underlay};
+use crate::gateways::Standing;
+use crate::node::{NodeState, announced, carried_families, excluded, standing, usable_underlay};
+use crate::prefix_index::PrefixIndex;
 
 impl ClusterState {
-    /// Judges the dirty nodes, and those that they affect. Returns all of them.
-    pub(crate) fn judge(&mut self, ctx: &mut Context<'_>) -> BTreeSet<NodeName> {
+    /// Judges the dirty nodes, and those that they affect. Returns all of them, sorted.
+    pub(crate) fn judge(&mut self, ctx: &mut Context<'_>) -> Vec<NodeName> {
         self.sort_dirty();
         let mut dirty = std::mem::take(&mut self.dirty);
-        for name in &dirty {
-            self.admit(name, ctx);
-        }
+        self.admit(&dirty, ctx);
         self.adopt_indexes(&dirty);
         let placed = self.allocate_indexes(ctx);
         let mut affected = BTreeSet::new();
         dirty.extend(placed);
         dirty.sort_unstable();
         dirty.dedup();
-        for name in &dirty {
-            self.announce(name, ctx, &mut affected);
-        }
-        affected.extend(dirty);
-        for name in &affected {
-            self.settle_ownership(name, ctx);
-        }
-        affected
+        self.announce(&dirty, ctx, &mut affected);
+        dirty.extend(affected);
+        dirty.sort_unstable();
+        dirty.dedup();
+        self.settle_ownership(&dirty, ctx);
+        dirty
     }
 
-    /// Decides whether a node can take part. One that cannot gives its index back.
-    fn admit(&mut self, name: &NodeName, ctx: &mut Context<'_>) {
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        ctx.work.nodes += 1;
-        node.judged.clear();
-        node.underlay = None;
-        if let Some(facts) = &node.facts {
-            let subject = || Subject::Node(facts.id.clone());
-            match &self.facts {
-                None => {
+    /// Decides which nodes can take part. One that cannot gives its index back.
+    fn admit(&mut self, names: &[NodeName], ctx: &mut Context<'_>) {
+        let mut left_out = Vec::new();
+        ctx.work.nodes += names.len() as u64;
+        visit(&mut self.nodes, names, |name, node| {
+            node.judged.clear();
+            node.underlay = match (&node.facts, &self.facts) {
+                (Some(facts), Some(cluster)) => admission(cluster, facts, ctx, &mut node.judged),
+                (Some(facts), None) => {
                     let message = format!(
                         "Cluster {} does not exist; create it, or remove this ClusterNode",
                         self.name
                     );
-                    node.judged.push(finding(subject(), "metadata.namespace", Reason::UnknownCluster, message));
+                    let subject = Subject::Node(facts.id.clone());
+                    node.judged.push(finding(subject, "metadata.namespace", Reason::UnknownCluster, message));
+                    None
                 }
-                Some(cluster) => match excluded(cluster, facts) {
-                    Some(why) => {
-                        node.judged.push(finding(subject(), "spec.labels", Reason::NodeExcluded, why));
-                    }
-                    None => {
-                        node.underlay = usable_underlay(facts, ctx.claims, ctx.overlay, &mut node.judged);
-                    }
-                },
+                (None, _) => None,
+            };
+            if node.underlay.is_none() {
+                node.index.take().into_iter().for_each(|index| self.indexes.release(index));
+                left_out.push(name.clone());
+            } else if node.index.is_none() {
+                self.waiting.insert(name.clone());
             }
-        }
-        if node.underlay.is_none() {
-            if let Some(index) = node.index.take() {
-                self.indexes.release(index);
-            }
-            self.waiting.remove(name);
-            self.adopted_nodes.remove(name);
-        } else if node.index.is_none() {
-            self.waiting.insert(name.clone());
+        });
+        for name in left_out {
+            self.waiting.remove(&name);
+            self.adopted_nodes.remove(&name);
         }
     }
 
@@ -106,86 +103,151 @@ impl ClusterState {
         placed
     }
 
-    /// Decides a node's tunnel end and what it announces; adds the nodes whose ownership of prefixes
-    /// may change with it.
-    fn announce(&mut self, name: &NodeName, ctx: &Context<'_>, affected: &mut BTreeSet<NodeName>) {
+    /// Decides the tunnel ends of nodes and what they announce; adds the nodes whose ownership of
+    /// prefixes may change with it.
+    fn announce(&mut self, names: &[NodeName], ctx: &Context<'_>, affected: &mut BTreeSet<NodeName>) {
         let mode = self.mode(ctx.settings);
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        let mut vtep = None;
-        let mut prefixes = Vec::new();
-        let mut stands = None;
-        let overlay = node.index.and_then(|index| self.indexes.addresses(index));
-        if let (Some(cluster), Some(facts), Some(underlay)) = (&self.facts, &node.facts, node.underlay) {
-            // Only a node that waited is judged twice, and then without its cluster's part.
-            node.judged.retain(|finding| !finding.field.starts_with(POD_CIDRS));
-            prefixes = announced(cluster, &self.pod_set, facts, &mut node.judged);
-            if let Some(overlay) = overlay {
-                let families = carried_families(cluster, facts);
-                vtep = Some(Vtep { underlay, overlay, families });
-                stands = standing(mode, &cluster.gateways, cluster.families, families, facts);
-            } else {
-                prefixes.clear();
+        visit(&mut self.nodes, names, |name, node| {
+            let overlay = node.index.and_then(|index| self.indexes.addresses(index));
+            let part = match &self.facts {
+                Some(cluster) => part_of(cluster, mode, &self.pod_set, overlay, node),
+                None => Part::default(),
+            };
+            let outdated = node.announced.iter().filter(|prefix| !part.announced.contains(prefix));
+            for prefix in outdated {
+                self.announced.remove(*prefix, name);
+                affected.extend(rivals(&self.announced, prefix, name));
             }
-        }
-        let outdated = node.announced.iter().filter(|prefix| !prefixes.contains(prefix));
-        for prefix in outdated {
-            self.announced.remove(*prefix, name);
-            affected.extend(self.announced.overlapping(prefix).map(|(_, o)| o).filter(|o| *o > name).cloned());
-        }
-        for prefix in prefixes.iter().filter(|prefix| !node.announced.contains(prefix)) {
-            affected.extend(self.announced.overlapping(prefix).map(|(_, o)| o).filter(|o| *o > name).cloned());
-            self.announced.insert(*prefix, name.clone());
-        }
-        node.announced = prefixes;
-        if node.vtep != vtep {
-            node.changed = true;
-            node.vtep.iter().for_each(|old| self.census.subtract(old));
-            vtep.iter().for_each(|new| self.census.add(new));
-            node.vtep = vtep;
-        }
-        if node.standing != stands {
-            node.standing.iter().for_each(|old| self.candidates.remove(name, old));
-            stands.iter().for_each(|new| self.candidates.insert(name.clone(), new));
-            node.standing = stands;
-        }
+            for prefix in part.announced.iter().filter(|prefix| !node.announced.contains(prefix)) {
+                affected.extend(rivals(&self.announced, prefix, name));
+                self.announced.insert(*prefix, name.clone());
+            }
+            node.announced = part.announced;
+            if node.vtep != part.vtep {
+                node.changed = true;
+                node.vtep.iter().for_each(|old| self.census.subtract(old));
+                part.vtep.iter().for_each(|new| self.census.add(new));
+                node.vtep = part.vtep;
+            }
+            if node.standing != part.standing {
+                node.standing.iter().for_each(|old| self.candidates.remove(name, old));
+                part.standing.iter().for_each(|new| self.candidates.insert(name.clone(), new));
+                node.standing = part.standing;
+            }
+        });
     }
 
-    /// Decides which of its prefixes a node owns, and publishes its findings.
-    fn settle_ownership(&mut self, name: &NodeName, ctx: &mut Context<'_>) {
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        ctx.work.nodes += 1;
-        let mut findings = node.judged.clone();
-        let id = || NodeId { cluster: self.name.clone(), node: name.clone() };
-        let mut prefixes = Vec::with_capacity(node.announced.len());
-        for prefix in &node.announced {
-            let others = self.announced.overlapping(prefix).map(|(_, owner)| owner);
-            match others.filter(|owner| *owner < name).min() {
-                None => prefixes.push(*prefix),
-                Some(first) => {
-                    let message = format!("node {first} announces {prefix} or a part of it too, and keeps it");
-                    let stated = node.facts.iter().flat_map(|facts| &facts.pods).position(|p| p == prefix);
-                    let field = item(POD_CIDRS, stated.unwrap_or_default());
-                    findings.push(finding(Subject::Node(id()), field, Reason::PrefixOfOtherNode, message));
+    /// Decides which of their prefixes nodes own, and publishes their findings.
+    fn settle_ownership(&mut self, names: &[NodeName], ctx: &mut Context<'_>) {
+        ctx.work.nodes += names.len() as u64;
+        visit(&mut self.nodes, names, |name, node| {
+            let id = || NodeId { cluster: self.name.clone(), node: name.clone() };
+            let mut findings = node.judged.clone();
+            let mut prefixes = Vec::with_capacity(node.announced.len());
+            for prefix in &node.announced {
+                let others = self.announced.overlapping(prefix).map(|(_, owner)| owner);
+                match others.filter(|owner| *owner < name).min() {
+                    None => prefixes.push(*prefix),
+                    Some(first) => findings.push(not_the_first(id(), prefix, first, node)),
                 }
             }
+            if node.underlay.is_some() && node.index.is_none() {
+                findings.push(no_overlay_address(id()));
+            }
+            findings.sort_unstable();
+            if node.prefixes != prefixes {
+                node.changed = true;
+                node.prefixes = prefixes;
+            }
+            if node.findings != findings {
+                node.findings = findings;
+                ctx.changes.node_findings.push((id(), node.findings.clone()));
+            }
+        });
+    }
+}
+
+/// The addresses of a node that may take part, as far as its labels and addresses decide that.
+fn admission(
+    cluster: &ClusterFacts,
+    facts: &NodeFacts,
+    ctx: &Context<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<DualStack<Option<IpAddr>>> {
+    if let Some(why) = excluded(cluster, facts) {
+        findings.push(finding(Subject::Node(facts.id.clone()), "spec.labels", Reason::NodeExcluded, why));
+        return None;
+    }
+    usable_underlay(facts, ctx.claims, ctx.overlay, findings)
+}
+
+/// A node's part in its cluster.
+#[derive(Default)]
+struct Part {
+    vtep: Option<Vtep>,
+    announced: Vec<Prefix>,
+    standing: Option<Standing>,
+}
+
+fn part_of(
+    cluster: &ClusterFacts,
+    mode: Mode,
+    pods: &PrefixSet,
+    overlay: Option<OverlayAddresses>,
+    node: &mut NodeState,
+) -> Part {
+    let (Some(facts), Some(underlay)) = (&node.facts, node.underlay) else { return Part::default() };
+    // A node that waited may be judged more than once without having been admitted anew.
+    node.judged.retain(|finding| !finding.field.starts_with(POD_CIDRS));
+    let announced = announced(cluster, pods, facts, &mut node.judged);
+    let Some(overlay) = overlay else { return Part::default() };
+    let families = carried_families(cluster, facts);
+    let standing = standing(mode, &cluster.gateways, cluster.families, families, facts);
+    Part { vtep: Some(Vtep { underlay, overlay, families }), announced, standing }
+}
+
+/// The nodes behind `name` that announce a part of `prefix`.
+fn rivals(
+    announced: &PrefixIndex<NodeName>,
+    prefix: &Prefix,
+    name: &NodeName,
+) -> impl Iterator<Item = NodeName> {
+    announced.overlapping(prefix).map(|(_, owner)| owner).filter(move |owner| *owner > name).cloned()
+}
+
+fn not_the_first(id: NodeId, prefix: &Prefix, first: &NodeName, node: &NodeState) -> Finding {
+    let stated = node.facts.iter().flat_map(|facts| &facts.pods).position(|p| p == prefix);
+    let message = format!("node {first} announces {prefix} or a part of it too, and keeps it");
+    let field = item(POD_CIDRS, stated.unwrap_or_default());
+    finding(Subject::Node(id), field, Reason::PrefixOfOtherNode, message)
+}
+
+fn no_overlay_address(id: NodeId) -> Finding {
+    let message =
+        "no overlay range has room for another block; add a range to spec.overlayCIDRs of the ClusterSet";
+    finding(Subject::Node(id), "spec", Reason::OverlayExhausted, message.to_owned())
+}
+
+/// Visits the nodes named, in order of names: by look-up if they are few, in one walk if they are a
+/// good part of all.
+pub(crate) fn visit(
+    nodes: &mut BTreeMap<NodeName, NodeState>,
+    names: &[NodeName],
+    mut look: impl FnMut(&NodeName, &mut NodeState),
+) {
+    if names.len() < nodes.len() / 4 {
+        for name in names {
+            if let Some(node) = nodes.get_mut(name) {
+                look(name, node);
+            }
         }
-        if node.underlay.is_some() && node.index.is_none() {
-            let message = "no overlay range has room for another block; add a range to spec.overlayCIDRs of the ClusterSet";
-            findings.push(finding(
-                Subject::Node(id()),
-                "spec",
-                Reason::OverlayExhausted,
-                message.to_owned(),
-            ));
-        }
-        findings.sort_unstable();
-        if node.prefixes != prefixes {
-            node.changed = true;
-            node.prefixes = prefixes;
-        }
-        if node.findings != findings {
-            node.findings = findings;
-            ctx.changes.node_findings.push((id(), node.findings.clone()));
+        return;
+    }
+    let mut names = names.iter().peekable();
+    for (name, node) in nodes {
+        while names.next_if(|wanted| *wanted < name).is_some() {}
+        if names.next_if(|wanted| *wanted == name).is_some() {
+            look(name, node);
         }
     }
 }

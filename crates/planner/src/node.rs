@@ -59,7 +59,9 @@ pub(crate) fn claimable(facts: &NodeFacts) -> DualStack<Option<IpAddr>> {
 /// Why labels keep a node out.
 pub(crate) fn excluded(cluster: &ClusterFacts, node: &NodeFacts) -> Option<String> {
     if node.labels.get(EXCLUDE_LABEL).is_some_and(|value| value == "true") {
-        return Some(format!("the label {EXCLUDE_LABEL}=true keeps the node out; remove it to let it take part"));
+        return Some(format!(
+            "the label {EXCLUDE_LABEL}=true keeps the node out; remove it to let it take part"
+        ));
     }
     let selected = cluster.nodes.matches(&node.labels);
     (!selected).then(|| format!("the node selector of Cluster {} does not match its labels", cluster.name))
@@ -80,7 +82,8 @@ pub(crate) fn usable_underlay(
             findings.push(finding(Subject::Node(facts.id.clone()), UNDERLAY, reason, message));
         };
         if claimable.get(family).is_none() {
-            let message = format!("{address} is no {family} address that other nodes can reach; state another");
+            let message =
+                format!("{address} is no {family} address that other nodes can reach; state another");
             refuse(Reason::InvalidValue, message);
         } else if let Some(range) = overlay.find(address) {
             let message = format!(
@@ -96,12 +99,7 @@ pub(crate) fn usable_underlay(
     }
     if usable.families().is_empty() && findings.is_empty() {
         let message = "the node has no address that others can reach; state one".to_owned();
-        findings.push(finding(
-            Subject::Node(facts.id.clone()),
-            UNDERLAY,
-            Reason::NoUnderlayAddress,
-            message,
-        ));
+        findings.push(finding(Subject::Node(facts.id.clone()), UNDERLAY, Reason::NoUnderlayAddress, message));
     }
     (!usable.families().is_empty()).then_some(usable)
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use causeway_model::{
-    ClusterFacts, ClusterName, ClusterSetFacts, DualStack, LinkId, LinkPlan, NodeFacts, NodeId, NodeName,
-    PrefixSet, Scope,
+    ClusterFacts, ClusterName, ClusterSetFacts, DualStack, Finding, LinkId, LinkPlan, NodeFacts, NodeId,
+    NodeName, PrefixSet, Scope,
 };
 
 use crate::addresses::{Addresses, decide};
@@ -18,14 +18,16 @@ use crate::claims::{Claim, Claims};
 use crate::cluster::{AdoptedCluster, ClusterState, Context};
 use crate::guard::Guard;
 use crate::links::link;
+use crate::membership::visit;
 use crate::node::{claimable, excluded};
-use crate::settings::{Settings, default_cluster_set};
+use crate::settings::Settings;
 use crate::{Adopted, Changes, Event, Plan, Work};
 
 /// Turns the facts of a clusterset into its plan, event by event.
 pub struct Planner {
     settings: Settings,
     settings_changed: bool,
+    published_findings: Vec<Finding>,
     clusters: BTreeMap<ClusterName, ClusterState>,
     /// Clusters whose own facts changed.
     changed: BTreeSet<ClusterName>,
@@ -50,11 +52,12 @@ impl Default for Planner {
 }
 
 impl Planner {
-    /// A planner of an empty clusterset with [`default_cluster_set`].
+    /// A planner of an empty clusterset with the default [`ClusterSetFacts`].
     pub fn new() -> Self {
         Planner {
-            settings: Settings::new(default_cluster_set()),
+            settings: Settings::new(ClusterSetFacts::default()),
             settings_changed: true,
+            published_findings: Vec::new(),
             clusters: BTreeMap::new(),
             changed: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -97,7 +100,7 @@ impl Planner {
     /// Takes note of a change. Nothing is planned before [`Planner::plan`].
     pub fn handle(&mut self, event: Event) {
         match event {
-            Event::ClusterSet(facts) => self.clusterset(facts.unwrap_or_else(default_cluster_set)),
+            Event::ClusterSet(facts) => self.clusterset(facts.unwrap_or_default()),
             Event::Cluster(facts) => {
                 let name = facts.name.clone();
                 let cluster = self.cluster(&name);
@@ -162,7 +165,10 @@ impl Planner {
         let mut changes = Changes::default();
         let settings_changed = std::mem::take(&mut self.settings_changed);
         if settings_changed {
-            changes.clusterset_findings = Some(self.settings.findings.clone());
+            if self.settings.findings != self.published_findings {
+                self.published_findings.clone_from(&self.settings.findings);
+                changes.clusterset_findings = Some(self.published_findings.clone());
+            }
             self.touched.extend(self.clusters.keys().cloned());
             self.clusters.values_mut().for_each(ClusterState::dirty_all);
         }
@@ -226,11 +232,10 @@ impl Planner {
         for name in &self.touched {
             let Some(cluster) = self.clusters.get_mut(name) else { continue };
             cluster.sort_dirty();
-            for node_name in &cluster.dirty {
-                let Some(node) = cluster.nodes.get_mut(node_name) else { continue };
+            visit(&mut cluster.nodes, &cluster.dirty, |_, node| {
                 let claim = cluster.facts.as_ref().zip(node.facts.as_ref()).map(claim_of);
                 if claim == node.claim {
-                    continue;
+                    return;
                 }
                 let former = std::mem::replace(&mut node.claim, claim);
                 if let Some((claim, addresses)) = &former {
@@ -249,7 +254,7 @@ impl Planner {
                         }
                     }
                 }
-            }
+            });
         }
         let claims = contested.iter().flat_map(|address| self.claims.at(*address));
         let rivals: Vec<NodeId> = claims.map(|claim| claim.id.clone()).collect();
@@ -355,7 +360,7 @@ impl Planner {
                 .map(|plan| (plan.name.clone(), plan.clone()))
                 .collect(),
             node_findings: clusters().flat_map(findings_of).collect(),
-            clusterset_findings: self.settings.findings.clone(),
+            clusterset_findings: self.published_findings.clone(),
         }
     }
 
@@ -371,9 +376,7 @@ fn claim_of((cluster, node): (&ClusterFacts, &NodeFacts)) -> (Claim, DualStack<O
     (Claim { excluded, age: cluster.age, id: node.id.clone() }, claimable(node))
 }
 
-fn findings_of(
-    cluster: &ClusterState,
-) -> impl Iterator<Item = (NodeId, Vec<causeway_model::Finding>)> + use<'_> {
+fn findings_of(cluster: &ClusterState) -> impl Iterator<Item = (NodeId, Vec<Finding>)> + use<'_> {
     cluster.nodes.iter().filter(|(_, node)| !node.findings.is_empty()).map(|(name, node)| {
         let id = NodeId { cluster: cluster.name.clone(), node: NodeName::clone(name) };
         (id, node.findings.clone())

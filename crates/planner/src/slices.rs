@@ -61,7 +61,7 @@ pub(crate) struct Slices {
     /// Slots with room.
     open: BTreeSet<u32>,
     /// Peers without a place yet.
-    newcomers: BTreeMap<NodeName, Peer>,
+    newcomers: Vec<Peer>,
     adopted: FxHashMap<NodeName, u32>,
     changed: BTreeSet<u32>,
     published: BTreeSet<u32>,
@@ -75,7 +75,7 @@ impl Slices {
             slots: BTreeMap::new(),
             home: FxHashMap::default(),
             open: BTreeSet::new(),
-            newcomers: BTreeMap::new(),
+            newcomers: Vec::new(),
             adopted: FxHashMap::default(),
             changed: BTreeSet::new(),
             published: BTreeSet::new(),
@@ -93,7 +93,7 @@ impl Slices {
     /// Adds a peer, or replaces what is known of it.
     pub fn upsert(&mut self, peer: Peer) {
         let Some(index) = self.home.get(&peer.node).copied() else {
-            self.newcomers.insert(peer.node.clone(), peer);
+            self.newcomers.push(peer);
             return;
         };
         let Some(slot) = self.slots.get_mut(&index) else { return };
@@ -108,7 +108,6 @@ impl Slices {
     /// Removes a peer, if it is there.
     pub fn remove(&mut self, node: &NodeName) {
         self.adopted.remove(node);
-        self.newcomers.remove(node);
         self.take_out(node);
     }
 
@@ -125,7 +124,8 @@ impl Slices {
     /// Marks a slot as changed, and as open or not.
     fn touch(&mut self, index: u32) {
         self.changed.insert(index);
-        let room = |slot: &Slot| slot.plan.peers.len() < SLICE_CAPACITY && slot.bytes + USUAL_PEER <= SLICE_BYTES;
+        let room =
+            |slot: &Slot| slot.plan.peers.len() < SLICE_CAPACITY && slot.bytes + USUAL_PEER <= SLICE_BYTES;
         if self.slots.get(&index).is_some_and(room) {
             self.open.insert(index);
         } else {
@@ -150,7 +150,7 @@ impl Slices {
     fn relieve(&mut self) {
         for index in self.changed.clone() {
             while let Some(peer) = self.too_many(index).and_then(|node| self.take_out(&node)) {
-                self.newcomers.insert(peer.node.clone(), peer);
+                self.newcomers.push(peer);
             }
         }
     }
@@ -166,10 +166,15 @@ impl Slices {
 
     /// Puts newcomers where they were before a restart, and returns the others.
     fn adopt_places(&mut self) -> Vec<Peer> {
+        let mut newcomers = std::mem::take(&mut self.newcomers);
+        newcomers.sort_unstable_by(|a, b| a.node.cmp(&b.node));
+        if self.adopted.is_empty() {
+            return newcomers;
+        }
         let mut others = Vec::new();
-        for (node, peer) in std::mem::take(&mut self.newcomers) {
+        for peer in newcomers {
             let size = peer_size(&peer);
-            match self.adopted.remove(&node) {
+            match self.adopted.remove(&peer.node) {
                 Some(index) if self.fits(index, size) => self.place(index, peer, size),
                 _ => others.push(peer),
             }
@@ -230,8 +235,16 @@ mod tests {
     #[test]
     fn text_is_never_longer_than_estimated() {
         for text in [
-            "1.2.3.4", "198.18.100.250", "::", "::1", "fd00::", "fd00:1::5", "2001:db8:1:2:3:4:5:6",
-            "fdc5:a05e:77a1::ffff", "1:0:0:2:0:0:0:3", "1:0:2:3:4:5:6:7",
+            "1.2.3.4",
+            "198.18.100.250",
+            "::",
+            "::1",
+            "fd00::",
+            "fd00:1::5",
+            "2001:db8:1:2:3:4:5:6",
+            "fdc5:a05e:77a1::ffff",
+            "1:0:0:2:0:0:0:3",
+            "1:0:2:3:4:5:6:7",
         ] {
             let address: IpAddr = text.parse().unwrap();
             let (estimate, exact) = (text_len(address), address.to_string().len());

@@ -10,8 +10,7 @@ pub(crate) fn seen_parts(real: &Prefix, translations: &[Translation]) -> Vec<Tra
         let global = around.real.translate_prefix(&around.global, real).unwrap_or(*real);
         return vec![Translation { real: *real, global }];
     }
-    let mut parts: Vec<Translation> =
-        translations.iter().filter(|t| real.covers(&t.real)).copied().collect();
+    let mut parts: Vec<Translation> = translations.iter().filter(|t| real.covers(&t.real)).copied().collect();
     let holes: Vec<Prefix> = parts.iter().map(|part| part.real).collect();
     let mut rest = Vec::new();
     subtract(real, &holes, &mut rest);
@@ -62,6 +61,9 @@ mod tests {
     #[test]
     fn a_mapped_part_leaves_the_rest_as_it_is() {
         let map = [Translation { real: p("10.1.64.0/18"), global: p("100.64.0.0/18") }];
-        assert_eq!(seen(&[p("10.1.0.0/16")], &map), [p("10.1.0.0/18"), p("10.1.128.0/17"), p("100.64.0.0/18")]);
+        assert_eq!(
+            seen(&[p("10.1.0.0/16")], &map),
+            [p("10.1.0.0/18"), p("10.1.128.0/17"), p("100.64.0.0/18")]
+        );
     }
 }

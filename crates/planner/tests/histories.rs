@@ -1,6 +1,8 @@
 //! Random histories: whatever happened, and in whatever order, the plan is that of a planner which
 //! starts afresh from the objects, and the checker finds nothing wrong with it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,33 +14,55 @@ use causeway_model::{
     NodeFacts, NodeId, Prefix, Readiness, Translation, TunnelPair, UdpPort,
 };
 use causeway_planner::checker::{Facts, check};
-use causeway_planner::{Changes, Event, Plan, Planner, default_cluster_set};
+use causeway_planner::{Changes, Event, Plan, Planner};
 use common::{Random, label, name, p, prefixes, restart, v4, v6};
 
 const CLUSTERS: [&str; 6] = ["a", "a-b", "default", "nodes", "service1", "z"];
 const PODS: [&str; 14] = [
-    "10.1.0.0/16", "10.1.0.0/16", "10.1.128.0/17", "10.2.0.0/16", "10.2.64.0/18", "10.3.0.0/16",
-    "fd00:1::/48", "fd00:1::/48", "fd00:1:0:8000::/49", "fd00:2::/48", "10.0.0.0/8", "192.168.0.0/16",
-    "0.0.0.0/0", "198.18.4.0/24",
+    "10.1.0.0/16",
+    "10.1.0.0/16",
+    "10.1.128.0/17",
+    "10.2.0.0/16",
+    "10.2.64.0/18",
+    "10.3.0.0/16",
+    "fd00:1::/48",
+    "fd00:1::/48",
+    "fd00:1:0:8000::/49",
+    "fd00:2::/48",
+    "10.0.0.0/8",
+    "192.168.0.0/16",
+    "0.0.0.0/0",
+    "198.18.4.0/24",
 ];
 const SERVICES: [&str; 8] = [
-    "10.96.0.0/16", "10.96.0.0/16", "10.97.0.0/16", "fd00:96::/112", "fd00:97::/112", "10.1.0.0/20", "::/0",
+    "10.96.0.0/16",
+    "10.96.0.0/16",
+    "10.97.0.0/16",
+    "fd00:96::/112",
+    "fd00:97::/112",
+    "10.1.0.0/20",
+    "::/0",
     "127.0.0.0/8",
 ];
 const GLOBALS: [&str; 7] = [
-    "100.64.0.0/16", "100.65.0.0/16", "100.64.0.0/17", "240.9.0.0/16", "fd00:aaaa::/48", "fd00:aaab::/112",
+    "100.64.0.0/16",
+    "100.65.0.0/16",
+    "100.64.0.0/17",
+    "240.9.0.0/16",
+    "fd00:aaaa::/48",
+    "fd00:aaab::/112",
     "192.168.0.0/16",
 ];
 const OVERLAYS: [(&[&str], &[&str]); 5] = [
-    (&["198.18.0.0/15"], &["fdc5:a05e:77a1::/64"]),
-    (&["198.18.0.0/23"], &["fdc5:a05e:77a1::/119"]),
-    (&["198.18.0.0/24", "198.19.0.0/22"], &["fdc5:a05e:77a1::/64"]),
+    (&["198.18.0.0/15"], &["fd63:6175:7365:1::/64"]),
+    (&["198.18.0.0/23"], &["fd63:6175:7365:1::/119"]),
+    (&["198.18.0.0/24", "198.19.0.0/22"], &["fd63:6175:7365:1::/64"]),
     (&["198.19.0.0/16", "224.0.0.0/8"], &["fdc5:a05e:77a5::/64", "10.0.0.0/8"]),
-    (&["198.18.0.0/22"], &["fdc5:a05e:77a1::/100", "fdc5:a05e:77a6::/64"]),
+    (&["198.18.0.0/22"], &["fd63:6175:7365:1::/100", "fdc5:a05e:77a6::/64"]),
 ];
 const POOLS: [(&[&str], &[&str]); 4] = [
-    (&["100.64.0.0/10"], &["fdc5:a05e:77a2::/48"]),
-    (&["100.64.0.0/15"], &["fdc5:a05e:77a2::/48", "fdc5:a05e:77a3::/48"]),
+    (&["100.64.0.0/10"], &["fd63:6176::/48"]),
+    (&["100.64.0.0/15"], &["fd63:6176::/48", "fdc5:a05e:77a3::/48"]),
     (&["100.66.0.0/16", "100.70.0.0/15"], &[]),
     (&[], &["fdc5:a05e:77a9::/48"]),
 ];
@@ -107,7 +131,10 @@ impl World {
         }
         let mut address = v4_at(0xc0a8_0000, place + 1);
         if random.once_in(25) {
-            address = random.pick(&["10.2.70.5", "100.64.0.9", "100.65.7.7", "198.18.0.77", "127.0.0.1"]).parse().unwrap();
+            address = random
+                .pick(&["10.2.70.5", "100.64.0.9", "100.65.7.7", "198.18.0.77", "127.0.0.1"])
+                .parse()
+                .unwrap();
         }
         let underlay = DualStack {
             v4: (!random.once_in(5)).then_some(address),
@@ -146,7 +173,10 @@ fn globals(random: &mut Random, pods: &[Prefix], services: &[Prefix]) -> GlobalC
         1 => {
             let mut real: Vec<Prefix> = pods.iter().chain(services).copied().collect();
             real.push(p("10.1.0.0/17"));
-            let one = |random: &mut Random| Translation { real: random.pick(&real), global: p(random.pick(&GLOBALS)) };
+            let one = |random: &mut Random| Translation {
+                real: random.pick(&real),
+                global: p(random.pick(&GLOBALS)),
+            };
             GlobalCidrs::Map((0..random.below(4)).map(|_| one(random)).collect())
         }
         _ => GlobalCidrs::Auto,
@@ -183,7 +213,7 @@ fn cluster_set(random: &mut Random) -> ClusterSetFacts {
         tunnels,
         default_mode: random.pick(&[Mode::P2p, Mode::Gateway]),
         default_gateways: NonZeroU32::new(1 + random.below(3) as u32).unwrap(),
-        ..default_cluster_set()
+        ..ClusterSetFacts::default()
     }
 }
 
@@ -203,7 +233,8 @@ fn none_idle(before: &Plan, changes: &Changes, at: &str) {
     let nodes = changes.nodes.iter().filter(|plan| before.nodes.get(&plan.id) == Some(plan)).count();
     let links = changes.links.iter().filter(|plan| before.links.get(&plan.id) == Some(plan)).count();
     let slices = changes.slices.iter().filter(|plan| before.slices.get(&plan.id) == Some(plan)).count();
-    let clusters = changes.clusters.iter().filter(|plan| before.clusters.get(&plan.name) == Some(plan)).count();
+    let clusters =
+        changes.clusters.iter().filter(|plan| before.clusters.get(&plan.name) == Some(plan)).count();
     assert_eq!([nodes, links, slices, clusters], [0; 4], "unchanged nodes, links, slices, clusters: {at}");
 }
 
@@ -262,7 +293,8 @@ impl History {
         self.random.shuffle(&mut events);
         let fresh = restart(&self.plan, events.into_iter());
         difference(&self.plan, &fresh.snapshot(), &at);
-        let violations: Vec<String> = check(&self.facts, &self.plan).iter().map(ToString::to_string).collect();
+        let violations: Vec<String> =
+            check(&self.facts, &self.plan).iter().map(ToString::to_string).collect();
         assert!(violations.is_empty(), "{at}: {violations:#?}");
         if self.random.once_in(4) {
             self.planners[1] = fresh;

@@ -3,7 +3,7 @@
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::thread;
 
@@ -71,6 +71,7 @@ fn listen(family: Family, kind: Type) -> std::io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     if kind == Type::DGRAM {
+        roomy(&socket)?;
         match family {
             Family::V4 => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
             Family::V6 => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
@@ -82,6 +83,16 @@ fn listen(family: Family, kind: Type) -> std::io::Result<Socket> {
         socket.listen(1024)?;
     }
     Ok(socket)
+}
+
+/// Gives a socket room for what comes while its thread waits for a CPU, so that a busy machine is
+/// not taken for a path that loses packets: 16 MiB as root, else as much as the machine allows.
+pub(crate) fn roomy(socket: &impl AsFd) -> std::io::Result<()> {
+    const ROOM: usize = 16 << 20;
+    match setsockopt(socket, sockopt::RcvBufForce, &ROOM) {
+        Err(nix::errno::Errno::EPERM) => Ok(setsockopt(socket, sockopt::RcvBuf, &ROOM)?),
+        result => Ok(result?),
+    }
 }
 
 fn serve_udp(socket: &UdpSocket, number: u64) {

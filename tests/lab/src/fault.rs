@@ -9,7 +9,7 @@ use causeway_model::{ClusterName, Family, NodeId, Prefix};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::bed::port;
+use crate::bed::{self, port};
 use crate::daemon::{self, Daemon};
 use crate::error::{LabError, Result};
 use crate::namespace::Namespace;
@@ -176,7 +176,8 @@ fn set_link(state: &mut State, id: &NodeId, wanted: LinkState) -> Result<()> {
     if wanted == LinkState::Down {
         state.down.push(down);
     }
-    Ok(())
+    let cluster = state.topology.cluster(&id.cluster);
+    cluster.filter(|c| c.has_backend_on(id)).map_or(Ok(()), |c| bed::refresh_services(c, &state.down))
 }
 
 const TABLE: &str = "bridge causeway-lab-faults";

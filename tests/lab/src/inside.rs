@@ -1,5 +1,6 @@
 //! The commands that run inside a bed. The same words as outside, behind a hidden `inside`.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use causeway_model::{ClusterName, NodeId};
+use causeway_model::{ClusterName, Family, NodeId};
 use clap::{Args, Subcommand, ValueEnum};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -172,11 +173,14 @@ fn enter(namespace: &str, command: &[String]) -> Result<()> {
     Err(LabError::run(&command[0])(error))
 }
 
+/// What a probe is about, when it comes to finding it again.
+type Pair = (Endpoint, Endpoint, Family);
+
 fn check(args: &CheckArgs) -> Result<ExitCode> {
     if let Some(seconds) = args.wait {
         wait_until_ready(&args.options, Duration::from_secs(seconds))?;
     }
-    let report = check_once(&args.options)?;
+    let report = check_once(&args.options, None)?;
     match args.output {
         Output::Table => print(&report.to_table())?,
         Output::Json => print(&to_json(&report, "the report")?)?,
@@ -184,9 +188,13 @@ fn check(args: &CheckArgs) -> Result<ExitCode> {
     Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn check_once(options: &CheckOptions) -> Result<Report> {
+/// One check: of all that `options` ask for, or `only` of some pairs of it.
+fn check_once(options: &CheckOptions, only: Option<&BTreeSet<Pair>>) -> Result<Report> {
     let state = State::load()?;
-    let planned = Knowledge::read(&state, &holder::objects())?.probes(options)?;
+    let mut planned = Knowledge::read(&state, &holder::objects())?.probes(options)?;
+    if let Some(only) = only {
+        planned.retain(|(p, _)| only.contains(&(p.from.clone(), p.to.clone(), p.family)));
+    }
     let (probes, expected): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
     let outcomes = run::run(&probes, Duration::from_millis(options.timeout.unwrap_or(1500)))?;
     let joined = probes.into_iter().zip(expected).zip(outcomes);
@@ -195,21 +203,24 @@ fn check_once(options: &CheckOptions) -> Result<Report> {
     })
 }
 
-/// Small probes, again and again, until all is as expected. Running out of time is no error: the
-/// check that follows says what is missing.
+/// Small probes until all is as expected: of what is not, again and again, and once it is, of all.
+/// Running out of time is no error: the check that follows says what is missing.
 fn wait_until_ready(options: &CheckOptions, limit: Duration) -> Result<()> {
     let quick = CheckOptions { quick: true, timeout: Some(250), ..options.clone() };
     let end = Instant::now() + limit;
+    let mut pending: Option<BTreeSet<Pair>> = None;
     loop {
         // Objects are written by others meanwhile; one half done is read again.
-        let ready = match check_once(&quick) {
-            Ok(report) => report.is_fine(),
-            Err(LabError::Document { .. } | LabError::File { .. }) => false,
-            Err(error) => return Err(error),
+        let report = match check_once(&quick, pending.as_ref()) {
+            Err(LabError::Document { .. } | LabError::File { .. }) => Report::default(),
+            report => report?,
         };
-        if ready || Instant::now() >= end {
+        let pair = |c: &Check| (c.probe.from.clone(), c.probe.to.clone(), c.probe.family);
+        let missing: BTreeSet<Pair> = report.findings().map(pair).collect();
+        if (report.is_fine() && pending.is_none()) || Instant::now() >= end {
             return Ok(());
         }
+        pending = Some(missing).filter(|missing| !missing.is_empty());
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -276,8 +287,11 @@ fn remove_node(id: &NodeId) -> Result<()> {
         Err(LabError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         result => result?,
     }
+    let backed = cluster.has_backend_on(id);
     state.topology.remove_node(id);
-    state.save()
+    state.save()?;
+    let cluster = state.topology.cluster(&id.cluster).filter(|_| backed);
+    cluster.map_or(Ok(()), |cluster| bed::refresh_services(cluster, &state.down))
 }
 
 fn list() -> Result<()> {

@@ -1,6 +1,8 @@
 //! A bed is what a set of clusters is before they are linked: everything reaches everything inside a
 //! cluster, nothing reaches another one; and the checks tell right from wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
+
 mod common;
 
 use causeway_lab::{CheckOptions, Lab, Verdict};

@@ -1,6 +1,8 @@
 //! Faults do what they say and are seen by checks and streams; a bed changes while it is up; a
 //! snapshot shows what changed.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
+
 mod common;
 
 use causeway_lab::{CheckOptions, Direction, Fault, Lab, LinkState, PacketDrop, StreamOptions, wait_until};

@@ -1,5 +1,7 @@
 //! The lab file: what it leaves out, and what is said when it is wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
+
 use std::net::IpAddr;
 
 use causeway_lab::{CniKind, Topology};

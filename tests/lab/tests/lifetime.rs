@@ -1,5 +1,7 @@
 //! A bed lives as long as it should and not a moment longer, beside others, and without root.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
+
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
@@ -45,17 +47,38 @@ fn two_beds_of_one_file_disturb_neither_each_other_nor_the_machine() {
     assert_eq!(host(), before);
 }
 
+/// A process that ends with the test, however that ends.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, as it should.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A detached bed that ends with the test, however that ends.
+struct Detached(String);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        causeway_lab(&["--name", &self.0, "down"]);
+    }
+}
+
 /// `causeway-lab up` in the foreground, and the pid namespace of its bed.
-fn up(name: &str) -> (Child, String) {
-    let mut child = Command::new(PROGRAM)
+fn up(name: &str) -> (Process, String) {
+    let child = Command::new(PROGRAM)
         .args(["--name", name, "up", "--no-agents", "-"])
         .stdin(Stdio::from(file(TWO)))
         .stdout(Stdio::piped())
         .process_group(0)
         .spawn()
         .unwrap();
+    let mut child = Process(child);
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line.trim(), format!("bed {name} is up"));
     let pid = said(PROGRAM, &["--name", name, "exec", "underlay", "--", "cat", "/run/causeway-lab/bed.json"]);
     assert!(pid.contains("10.1.0.0/16"));
@@ -86,8 +109,8 @@ fn holder(name: &str) -> i32 {
 #[test]
 fn ctrl_c_ends_a_bed_in_order() {
     let (mut child, namespace) = up("ctrl-c-test");
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
-    assert!(child.wait().unwrap().success());
+    kill(Pid::from_raw(child.0.id() as i32), Signal::SIGINT).unwrap();
+    assert!(child.0.wait().unwrap().success());
     wait_until_empty(&namespace);
     assert!(!is_up("ctrl-c-test"));
 }
@@ -95,8 +118,8 @@ fn ctrl_c_ends_a_bed_in_order() {
 #[test]
 fn a_bed_goes_when_what_made_it_is_killed() {
     let (mut child, namespace) = up("killed-test");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.0.kill().unwrap();
+    child.0.wait().unwrap();
     wait_until_empty(&namespace);
     assert!(!is_up("killed-test"));
 }
@@ -108,6 +131,7 @@ fn a_detached_bed_stays_until_down_and_its_name_is_its_own() {
     let lab_file = directory.path().join("lab.yaml");
     std::fs::write(&lab_file, TWO).unwrap();
     let up = ["--name", &name, "up", "--detach", "--no-agents", lab_file.to_str().unwrap()];
+    let _guard = Detached(name.clone());
     assert!(causeway_lab(&up).status.success());
     let namespace = pid_namespace(holder(&name));
     let again = causeway_lab(&up);
@@ -143,12 +167,12 @@ fn a_bed_comes_up_without_root_in_a_user_namespace() {
     let name = format!("nobody-{}", std::process::id());
     let mut command = as_nobody();
     command.args(["--name", &name, "up", "--no-agents", "-"]).stdin(Stdio::from(file(TWO)));
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Process(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     if line.is_empty() {
         let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         panic!("this machine must allow user namespaces and let everybody run {PROGRAM}: {said}");
     }
     let pid = holder(&name);
@@ -157,8 +181,7 @@ fn a_bed_comes_up_without_root_in_a_user_namespace() {
     assert_ne!(user(&pid.to_string()), user("self"));
     let check = as_nobody().args(["--name", &name, "check", "--inside"]).output().unwrap();
     assert!(check.status.success(), "{check:?}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     wait_until_empty(&namespace);
 }
 

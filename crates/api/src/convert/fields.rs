@@ -91,8 +91,10 @@ impl Fields {
         field: &str,
         cidrs: impl IntoIterator<Item = &'a Cidr>,
     ) -> Vec<Prefix> {
-        let mut prefixes = Vec::new();
-        for (index, cidr) in cidrs.into_iter().enumerate() {
+        let cidrs = cidrs.into_iter();
+        // Exactly as many: an agent holds one such list for each of up to 100,000 peers.
+        let mut prefixes = Vec::with_capacity(cidrs.size_hint().0);
+        for (index, cidr) in cidrs.enumerate() {
             match cidr.0.parse() {
                 Ok(prefix) => prefixes.push(prefix),
                 Err(error) => self.refuse(&format!("{field}[{index}]"), error),
@@ -223,7 +225,7 @@ fn underlay_address(text: &Ip) -> Result<IpAddr, String> {
 pub(super) fn overlay(addresses: &[Ip]) -> Result<OverlayAddresses, String> {
     let parsed: Vec<IpAddr> = addresses.iter().filter_map(|text| text.0.parse().ok()).collect();
     match parsed.as_slice() {
-        [IpAddr::V4(v4), IpAddr::V6(v6)] | [IpAddr::V6(v6), IpAddr::V4(v4)] if addresses.len() >= 2 => {
+        [IpAddr::V4(v4), IpAddr::V6(v6)] | [IpAddr::V6(v6), IpAddr::V4(v4)] if addresses.len() == 2 => {
             Ok(OverlayAddresses { v4: *v4, v6: *v6 })
         }
         _ => {

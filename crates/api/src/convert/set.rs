@@ -1,7 +1,5 @@
 //! ClusterSet → facts, with the defaults of everything that it does not say.
 
-use std::num::NonZeroU32;
-
 use causeway_model::{ClusterSetFacts, DualStack, Family, Prefix, TunnelPair};
 
 use super::fields::{Conversion, Fields};
@@ -32,7 +30,8 @@ pub fn cluster_set_facts(object: Option<&ClusterSet>) -> Conversion<ClusterSetFa
 fn from_spec(mut fields: Fields, spec: &ClusterSetSpec) -> Conversion<ClusterSetFacts> {
     let overlay = overlay_ranges(&mut fields, spec);
     let pool = fields.prefixes("spec.globalCIDRPool", &spec.global_cidr_pool);
-    let global_pool = by_family(pool, &["100.64.0.0/10", "fd63:6175:7366::/48"]);
+    let default = ClusterSetFacts::default();
+    let global_pool = by_family(pool, default.global_pool);
     let tunnels = tunnels(&mut fields, spec);
     let defaults = spec.defaults.clone().unwrap_or_default();
     let mode = fields.choice("spec.defaults.mode", defaults.mode.as_ref());
@@ -42,9 +41,9 @@ fn from_spec(mut fields: Fields, spec: &ClusterSetSpec) -> Conversion<ClusterSet
         overlay,
         global_pool,
         tunnels,
-        default_mode: mode.unwrap_or_default(),
-        default_gateways: gateways.unwrap_or(const { NonZeroU32::new(2).expect("not zero") }),
-        default_transport: transport.unwrap_or_default(),
+        default_mode: mode.unwrap_or(default.default_mode),
+        default_gateways: gateways.unwrap_or(default.default_gateways),
+        default_transport: transport.unwrap_or(default.default_transport),
     })
 }
 
@@ -63,19 +62,15 @@ fn overlay_ranges(fields: &mut Fields, spec: &ClusterSetSpec) -> DualStack<Vec<P
             ranges.push(range);
         }
     }
-    by_family(ranges, &["198.18.0.0/15", "fd63:6175:7365:1::/64"])
+    by_family(ranges, ClusterSetFacts::default().overlay)
 }
 
 /// The prefixes of each family in order, and the default where a family has none.
-fn by_family(prefixes: Vec<Prefix>, defaults: &[&str; 2]) -> DualStack<Vec<Prefix>> {
-    let of = |family: Family, list: &[Prefix]| -> Vec<Prefix> {
-        list.iter().copied().filter(|prefix| prefix.family() == family).collect()
-    };
-    let defaults: Vec<Prefix> = defaults.iter().filter_map(|text| text.parse().ok()).collect();
-    DualStack::from_fn(|family| {
-        let given = of(family, &prefixes);
-        if given.is_empty() { of(family, &defaults) } else { given }
-    })
+fn by_family(prefixes: Vec<Prefix>, default: DualStack<Vec<Prefix>>) -> DualStack<Vec<Prefix>> {
+    let (given_v4, given_v6): (Vec<Prefix>, Vec<Prefix>) =
+        prefixes.into_iter().partition(|prefix| prefix.family() == Family::V4);
+    let or = |given: Vec<Prefix>, default| if given.is_empty() { default } else { given };
+    DualStack { v4: or(given_v4, default.v4), v6: or(given_v6, default.v6) }
 }
 
 fn tunnels(fields: &mut Fields, spec: &ClusterSetSpec) -> TunnelPair {
@@ -107,7 +102,7 @@ mod tests {
         assert_eq!(value.overlay.v4, ["198.18.0.0/15".parse::<Prefix>().unwrap()]);
         assert_eq!(value.overlay.v6, ["fd63:6175:7365:1::/64".parse::<Prefix>().unwrap()]);
         assert_eq!(value.global_pool.v4, ["100.64.0.0/10".parse::<Prefix>().unwrap()]);
-        assert_eq!(value.global_pool.v6, ["fd63:6175:7366::/48".parse::<Prefix>().unwrap()]);
+        assert_eq!(value.global_pool.v6, ["fd63:6176::/32".parse::<Prefix>().unwrap()]);
         assert_eq!(value.tunnels, TunnelPair::default());
         assert_eq!(value.default_gateways.get(), 2);
     }

@@ -132,18 +132,13 @@ fn act(rule: &Rule, passing: &mut Passing) -> (Option<Deed>, bool) {
         Action::Accept => (None, false),
         Action::Drop => (Some(Deed::Dropped), false),
         Action::NoTrack => {
-            passing.tracking = Tracking::Untracked;
-            (Some(Deed::Untracked), true)
+            let before = std::mem::replace(&mut passing.tracking, Tracking::Untracked);
+            ((before != Tracking::Untracked).then_some(Deed::Untracked), true)
         }
         Action::KeepSource(_) => (Some(Deed::SourceKept(source)), false),
-        Action::SnatTo(to) => {
-            passing.packet.source = *to;
-            (Some(Deed::SourceTranslated(source, *to)), false)
-        }
-        Action::Masquerade => {
-            passing.packet.source = passing.masquerade;
-            (Some(Deed::SourceTranslated(source, passing.masquerade)), false)
-        }
+        Action::SnatTo(to) if *to == source => (Some(Deed::SourceKept(source)), false),
+        Action::SnatTo(to) => (Some(translate_source(passing, *to)), false),
+        Action::Masquerade => (Some(translate_source(passing, passing.masquerade)), false),
         Action::RewriteSource(from, to) => match from.translate(to, source) {
             Some(rewritten) => {
                 passing.packet.source = rewritten;
@@ -158,8 +153,13 @@ fn act(rule: &Rule, passing: &mut Passing) -> (Option<Deed>, bool) {
             }
             None => (None, true),
         },
-        Action::ClampMss(_) => (None, true),
+        // The mark concerns chains of others only.
+        Action::ClampMss(_) | Action::Mark | Action::Unmark => (None, true),
     }
+}
+
+fn translate_source(passing: &mut Passing, to: IpAddr) -> Deed {
+    Deed::SourceTranslated(std::mem::replace(&mut passing.packet.source, to), to)
 }
 
 fn holds(ruleset: &Ruleset, condition: &Match, passing: &Passing) -> bool {
@@ -180,6 +180,8 @@ fn holds(ruleset: &Ruleset, condition: &Match, passing: &Passing) -> bool {
         // Clamping apart, no rule asks for it.
         Match::TcpSyn => false,
         Match::Dnat => passing.translated,
+        // Taking it away apart, no rule asks for it.
+        Match::Marked => false,
     }
 }
 

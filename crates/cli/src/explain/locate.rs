@@ -57,8 +57,10 @@ pub fn owners(inventory: &Inventory, view: &View, address: IpAddr) -> Vec<Owner>
     let mut owners = of_nodes(inventory, view, address);
     for (cluster, facts) in &inventory.clusters {
         let owner = |node, what| Owner { cluster: cluster.clone(), node, what };
-        if facts.pods.iter().any(|prefix| prefix.contains(address)) {
-            owners.push(owner(pod_node(inventory, cluster, address), What::Pod));
+        // A node's own word counts too: the plan says why it was refused.
+        let node = pod_node(inventory, cluster, address);
+        if node.is_some() || facts.pods.iter().any(|prefix| prefix.contains(address)) {
+            owners.push(owner(node, What::Pod));
         }
         if facts.services.iter().any(|prefix| prefix.contains(address)) {
             owners.push(owner(None, What::Service));

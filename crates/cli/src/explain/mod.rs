@@ -1,10 +1,13 @@
 //! `causeway explain`: the way of a packet, there and back.
 
+mod arrival;
+mod departure;
 mod filter;
 mod locate;
 mod origin;
 mod route;
 mod source;
+mod visit;
 mod walk;
 mod way;
 mod why;
@@ -87,7 +90,7 @@ fn explain(
     }
     Ok(Explanation {
         from: Endpoint { address: start.address, what: sender_words(&start) },
-        to: Endpoint { address: to, what: owner_words(inventory, view, to) },
+        to: Endpoint { address: to, what: owner_words(inventory, view, &start.node, to) },
         directory: inventory.directory.clone(),
         derived_from: view.origin,
         stale: view.stale,
@@ -121,7 +124,7 @@ fn failures(
     let mut found = Vec::new();
     for walked in lost {
         let notices = walker.notices(&walked.last);
-        found.extend(causes(inventory, view, &walked.last, walked.packet.destination, notices));
+        found.extend(causes(inventory, view, &walked.last, walked.packet.destination, &notices));
     }
     found
 }
@@ -150,8 +153,12 @@ fn sender_words(start: &Place) -> String {
     }
 }
 
-fn owner_words(inventory: &Inventory, view: &View, address: IpAddr) -> String {
-    let owners = locate::owners(inventory, view, address);
+/// Whose the destination is, as the sender's cluster sees it: its own address hides another's.
+fn owner_words(inventory: &Inventory, view: &View, sender: &NodeId, address: IpAddr) -> String {
+    let mut owners = locate::owners(inventory, view, address);
+    if owners.iter().any(|owner| owner.cluster == sender.cluster) {
+        owners.retain(|owner| owner.cluster == sender.cluster);
+    }
     let words: Vec<String> = owners.iter().map(ToString::to_string).collect();
     if words.is_empty() { "unknown".to_owned() } else { words.join(", or ") }
 }
@@ -177,10 +184,10 @@ impl Report for Explanation {
             page.toned(Tone::Good, "REACHABLE both ways");
         } else {
             page.toned(Tone::Bad, "NOT REACHABLE");
-            let mut table = Table::new(&["OBJECT", "REASON", "WHY", "WHAT TO DO"]);
-            for cause in &self.causes {
-                let Cause { object, reason, message, remedy } = cause.clone();
-                table.row([object, reason, message, remedy]);
+            let mut table = Table::new(&[]);
+            for Cause { object, reason, message, remedy } in &self.causes {
+                table.row([object.clone(), reason.clone()]);
+                table.detail([message.clone(), format!("What to do: {remedy}")]);
             }
             page.table(table);
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use causeway_api::slice_name;
 use causeway_dataplane::state::{Hop, NextHop, Route};
-use causeway_model::{LinkId, Mac, NodeId, NodePlan, Peer, Prefix, SliceId, cluster_namespace};
+use causeway_model::{LinkId, Mac, NodeId, NodePlan, Peer, Prefix, Scope, SliceId, cluster_namespace};
 use causeway_planner::Plan;
 
 use crate::node_state::{links_from, slices_of};
@@ -63,10 +63,20 @@ impl<'a> Objects<'a> {
 
     /// Where a peer is listed, by its overlay address.
     pub fn peer_at(&self, overlay: IpAddr) -> Option<Listed<'a>> {
-        self.peers().find(|listed| {
+        self.peers_at(overlay).next()
+    }
+
+    fn peers_at(&self, overlay: IpAddr) -> impl Iterator<Item = Listed<'a>> + use<'a> {
+        self.peers().filter(move |listed| {
             let own = listed.peer.vtep.overlay;
             own.v4 == overlay || own.v6 == overlay
         })
+    }
+
+    /// Where a member of a group is listed, as text, by its overlay address.
+    pub fn slice_of_member(&self, overlay: IpAddr) -> String {
+        let carrier = self.peers_at(overlay).find(|listed| listed.slice.scope == Scope::Gateways);
+        carrier.map_or_else(|| self.slice_of(overlay), |listed| listed.object())
     }
 
     /// Where a peer is listed, as text, by its overlay address.

@@ -6,7 +6,7 @@ use causeway_dataplane::device::ROUTE_TABLE;
 use causeway_dataplane::state::{Desired, Hop, NextHop, Route};
 use causeway_model::{Family, Prefix};
 
-use super::walk::Visit;
+use super::visit::Visit;
 use super::way::{Entry, Kind, Member};
 
 /// The route that a packet to `address` takes: the longest prefix that holds it.
@@ -86,7 +86,8 @@ impl Visit<'_, '_> {
                 None => m.gateway.to_string(),
             })
             .collect();
-        let mut slices: Vec<String> = members.iter().map(|hop| objects.slice_of(hop.gateway)).collect();
+        let mut slices: Vec<String> =
+            members.iter().map(|hop| objects.slice_of_member(hop.gateway)).collect();
         slices.dedup();
         let text = format!("{}; followed: {}", named.join(", "), named[place]);
         self.entries.push(Entry { kind: Kind::Group, text, object: slices.join(", "), members: all });

@@ -127,7 +127,11 @@ fn of_address(inventory: &Inventory, view: &View, address: IpAddr) -> Result<Pla
         let all: Vec<String> = owners.iter().map(ToString::to_string).collect();
         return refuse(match all.as_slice() {
             [] => "no cluster has that address; give one that a cluster has, or CLUSTER/NODE".to_owned(),
-            _ => format!("it is {}; write CLUSTER/NODE:POD-IP to say which", all.join(", and ")),
+            _ => format!(
+                "{} things have it: {}; write CLUSTER/NODE:POD-IP to say which",
+                all.len(),
+                all.join("; ")
+            ),
         });
     };
     let Owner { cluster, node, what } = owner;

@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use causeway_model::{ClusterName, Finding, LinkId, NodeId, Reason};
+use causeway_dataplane::desired::Notice;
+use causeway_model::{ClusterName, Family, Finding, LinkId, NodeId, Reason};
 use serde::Serialize;
 
 use super::locate::{Owner, What, owners};
@@ -33,28 +34,34 @@ pub fn causes(
     view: &View,
     node: &NodeId,
     address: IpAddr,
-    notices: Vec<String>,
+    notices: &[Notice],
 ) -> Vec<Cause> {
     let owners = owners(inventory, view, address);
     if owners.is_empty() {
         return vec![unknown(inventory, address)];
     }
-    let mut causes = Vec::new();
+    let of_owner_nodes = owners.iter().filter_map(|owner| view.plan.node_findings.get(owner.node.as_ref()?));
+    let mut causes: Vec<Cause> = of_owner_nodes.flatten().map(cause).collect();
+    let family = Family::of(address);
+    causes.extend(
+        view.plan
+            .nodes
+            .get(node)
+            .filter(|node| !node.vtep.families.contains(family))
+            .map(|node| family_not_used(&node.id, family)),
+    );
     for owner in owners.iter().filter(|owner| owner.cluster != node.cluster) {
-        causes.extend(of_owner(view, node, owner, address));
+        let found = of_owner(view, node, owner, address);
+        let nothing = found.is_empty() && causes.is_empty();
+        causes.extend(found);
+        let concerning = notices.iter().filter(|notice| concerns(notice, &owner.cluster));
+        causes.extend(concerning.map(|notice| not_possible(node, notice)));
+        if nothing {
+            causes.push(no_prefix(node, owner, address));
+        }
     }
-    if let Some(id) = owners.iter().filter_map(|owner| owner.node.as_ref()).next() {
-        causes.extend(view.plan.node_findings.get(id).into_iter().flatten().map(cause));
-    }
-    let object = super::origin::node_config(node);
-    causes.extend(notices.into_iter().map(|message| Cause {
-        object: object.clone(),
-        reason: "NotPossibleHere".to_owned(),
-        message,
-        remedy: "see `causeway render` for this node".to_owned(),
-    }));
     if causes.is_empty() {
-        causes.push(nothing_announces(&owners, address));
+        causes.push(nothing_announces(&owners[0].cluster, address));
     }
     let mut unique: Vec<Cause> = Vec::new();
     for cause in causes {
@@ -63,6 +70,38 @@ pub fn causes(
         }
     }
     unique
+}
+
+/// Whether what a node cannot have is about `cluster`, or about all of them.
+fn concerns(notice: &Notice, cluster: &ClusterName) -> bool {
+    match notice {
+        Notice::NoCommonUnderlay { cluster: other, .. } | Notice::Refused { cluster: other, .. } => {
+            other == cluster
+        }
+        Notice::NoUnderlay
+        | Notice::NoTunnel(_)
+        | Notice::UnderlayNotOnHost(_)
+        | Notice::HostWithoutIpv6
+        | Notice::MtuTooSmallForIpv6(..) => true,
+    }
+}
+
+fn not_possible(node: &NodeId, notice: &Notice) -> Cause {
+    Cause {
+        object: super::origin::node_config(node),
+        reason: notice.reason().to_owned(),
+        message: notice.to_string(),
+        remedy: "see `causeway plan` for what was refused, and `causeway render` for this node".to_owned(),
+    }
+}
+
+fn family_not_used(node: &NodeId, family: Family) -> Cause {
+    Cause {
+        object: format!("ClusterNode {node}"),
+        reason: Reason::FamilyNotUsed.as_str().to_owned(),
+        message: format!("node {node} carries no {family}"),
+        remedy: format!("use the other family, or give the cluster and its nodes {family} pod CIDRs"),
+    }
 }
 
 fn unknown(inventory: &Inventory, address: IpAddr) -> Cause {
@@ -75,14 +114,12 @@ fn unknown(inventory: &Inventory, address: IpAddr) -> Cause {
     }
 }
 
-fn nothing_announces(owners: &[Owner], address: IpAddr) -> Cause {
-    let owner = &owners[0];
+fn nothing_announces(cluster: &ClusterName, address: IpAddr) -> Cause {
     Cause {
-        object: format!("Cluster {}", owner.cluster),
+        object: format!("Cluster {cluster}"),
         reason: "NoNode".to_owned(),
         message: format!(
-            "{address} is inside a CIDR of cluster {}, but no node that takes part has it",
-            owner.cluster
+            "{address} is inside a CIDR of cluster {cluster}, but no node that takes part has it"
         ),
         remedy: "check the address, and the podCIDRs of the cluster's ClusterNodes".to_owned(),
     }
@@ -90,30 +127,53 @@ fn nothing_announces(owners: &[Owner], address: IpAddr) -> Cause {
 
 /// Why the cluster of `node` does not reach `owner`.
 fn of_owner(view: &View, node: &NodeId, owner: &Owner, address: IpAddr) -> Vec<Cause> {
+    if owner.what == What::Underlay {
+        return vec![underlay(view, owner, address)];
+    }
     let plan = &view.plan;
-    let mut causes = Vec::new();
-    let mut add = |finding: &Finding| causes.push(cause(finding));
     let there = LinkId { source: node.cluster.clone(), remote: owner.cluster.clone() };
+    let Some(link) = plan.links.get(&there) else { return vec![no_link(&there)] };
+    if link.prefixes.iter().any(|p| p.prefix.contains(address)) {
+        let far = owner.node.as_ref().and_then(|id| plan.nodes.get(id));
+        let family = Family::of(address);
+        return match far {
+            Some(far) if !far.vtep.families.contains(family) => vec![family_not_used(&far.id, family)],
+            None if owner.node.is_none() => vec![nothing_announces(&owner.cluster, address)],
+            _ => Vec::new(),
+        };
+    }
+    if let Some(shown) = shown_as(view, &owner.cluster, address) {
+        return vec![shown];
+    }
     let back = LinkId { source: owner.cluster.clone(), remote: node.cluster.clone() };
-    let link = plan.links.get(&there);
-    let carried = link.is_some_and(|link| link.prefixes.iter().any(|p| p.prefix.contains(address)));
-    if !carried {
-        for id in [&there, &back] {
-            plan.links.get(id).into_iter().flat_map(|link| &link.findings).for_each(&mut add);
-        }
-        for cluster in [&owner.cluster, &node.cluster] {
-            plan.clusters.get(cluster).into_iter().flat_map(|cluster| &cluster.findings).for_each(&mut add);
-        }
+    let of_link = |id| plan.links.get(id).map(|link| link.findings.as_slice()).unwrap_or_default();
+    let mut findings: Vec<&Finding> = of_link(&there).iter().collect();
+    if findings.is_empty() {
+        findings.extend(of_link(&back));
     }
-    match (link, carried) {
-        (None, _) => causes.insert(0, no_link(&there)),
-        (Some(_), false) => causes.extend(shown_as(view, &owner.cluster, address)),
-        (Some(_), true) => causes.extend(not_on_node(view, node, owner, address, &there)),
+    // The clusters say more about what keeps their link from being whole; what else is wrong with them
+    // is no answer here. Where the link says nothing, a prefix of the remote cluster was refused.
+    let said: Vec<Reason> = findings.iter().map(|finding| finding.reason).collect();
+    for cluster in [&owner.cluster, &node.cluster] {
+        let of_cluster = plan.clusters.get(cluster).map(|cluster| cluster.findings.as_slice());
+        let silent = said.is_empty() && *cluster == owner.cluster;
+        findings.extend(of_cluster.unwrap_or_default().iter().filter(|f| silent || said.contains(&f.reason)));
     }
-    if causes.is_empty() {
-        causes.push(no_prefix(&there, owner, address));
+    findings.into_iter().map(cause).collect()
+}
+
+fn underlay(view: &View, owner: &Owner, address: IpAddr) -> Cause {
+    let overlay = owner.node.as_ref().and_then(|id| view.plan.nodes.get(id)).map(|n| n.vtep.overlay);
+    let remedy = overlay
+        .map(|overlay| format!("send to the node's overlay address {}", overlay.get(Family::of(address))));
+    Cause {
+        object: format!("Cluster {}", owner.cluster),
+        reason: "UnderlayAddress".to_owned(),
+        message: format!(
+            "{address} is an {owner}; packets to it stay outside of the tunnels, and the main table decides"
+        ),
+        remedy: remedy.unwrap_or_else(|| "send to a pod, a Service or an overlay address".to_owned()),
     }
-    causes
 }
 
 fn no_link(id: &LinkId) -> Cause {
@@ -125,16 +185,13 @@ fn no_link(id: &LinkId) -> Cause {
     }
 }
 
-fn no_prefix(id: &LinkId, owner: &Owner, address: IpAddr) -> Cause {
-    let remedy = match owner.what {
-        What::Underlay => "give a pod, Service or overlay address; underlay addresses are not linked",
-        _ => "see `causeway plan` for what was refused",
-    };
+fn no_prefix(node: &NodeId, owner: &Owner, address: IpAddr) -> Cause {
+    let id = LinkId { source: node.cluster.clone(), remote: owner.cluster.clone() };
     Cause {
-        object: link_object(id),
+        object: link_object(&id),
         reason: "NotLinked".to_owned(),
-        message: format!("the link carries no prefix with {address}, {owner}"),
-        remedy: remedy.to_owned(),
+        message: format!("node {node} has no entry for {address}, {owner}"),
+        remedy: "see `causeway plan` for what was refused".to_owned(),
     }
 }
 
@@ -149,34 +206,6 @@ fn shown_as(view: &View, cluster: &ClusterName, address: IpAddr) -> Option<Cause
         message: format!("cluster {cluster} shows {} to others as {}", translation.real, translation.global),
         remedy: format!("send to {global}"),
     })
-}
-
-/// Why the node itself has no entry for what its link carries.
-fn not_on_node(view: &View, node: &NodeId, owner: &Owner, address: IpAddr, link: &LinkId) -> Vec<Cause> {
-    let family = causeway_model::Family::of(address);
-    let ends = [Some(node), owner.node.as_ref()];
-    let lacking = ends.into_iter().flatten().filter_map(|id| view.plan.nodes.get(id));
-    let mut causes: Vec<Cause> = lacking
-        .filter(|node| !node.vtep.families.contains(family))
-        .map(|node| Cause {
-            object: format!("ClusterNode {}", node.id),
-            reason: Reason::FamilyNotUsed.as_str().to_owned(),
-            message: format!("node {} carries no {family}", node.id),
-            remedy: format!("give the node {family} pod CIDRs, or use the other family"),
-        })
-        .collect();
-    if causes.is_empty() && owner.node.is_none() {
-        causes.push(Cause {
-            object: link_object(link),
-            reason: "NoNode".to_owned(),
-            message: format!(
-                "the link carries the prefix, but no node of cluster {} that takes part has {address}",
-                owner.cluster
-            ),
-            remedy: "check the address, and the podCIDRs of the cluster's ClusterNodes".to_owned(),
-        });
-    }
-    causes
 }
 
 fn cause(finding: &Finding) -> Cause {

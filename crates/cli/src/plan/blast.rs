@@ -2,12 +2,13 @@
 //! whose kernel state does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use causeway_api::{Kind, slice_name};
-use causeway_dataplane::state::Desired;
+use causeway_dataplane::state::{Desired, Group, Hop, Route};
 use causeway_dataplane::table::{Side, Table};
 use causeway_model::{
-    ClusterName, LinkId, NodeId, NodePlan, Role, Scope, SliceId, cluster_namespace, needed_slices,
+    ClusterName, LinkId, NodeId, NodePlan, Prefix, Role, Scope, SliceId, cluster_namespace, needed_slices,
 };
 use causeway_planner::Plan;
 use serde::Serialize;
@@ -90,17 +91,19 @@ impl KernelChange {
         let KernelChange { devices, addresses, fdb, neighbours, routes, groups, rules, sysctls, nftables } =
             *self;
         let counted = [
-            (devices, "devices"),
-            (addresses, "addresses"),
-            (routes, "routes"),
-            (groups, "groups"),
-            (neighbours, "neighbours"),
-            (fdb, "FDB"),
-            (rules, "rules"),
-            (sysctls, "sysctls"),
+            (devices, "device", "devices"),
+            (addresses, "address", "addresses"),
+            (routes, "route", "routes"),
+            (groups, "group", "groups"),
+            (neighbours, "neighbour", "neighbours"),
+            (fdb, "FDB entry", "FDB entries"),
+            (rules, "rule", "rules"),
+            (sysctls, "sysctl", "sysctls"),
         ];
-        let counted =
-            counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let counted = counted
+            .iter()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }));
         let all: Vec<String> = counted.chain(nftables.then(|| "nftables".to_owned())).collect();
         all.join(", ")
     }
@@ -187,39 +190,38 @@ pub fn count_readers(before: &Plan, after: &Plan, changes: &mut [ObjectChange]) 
     }
 }
 
-/// Which links and slices differ.
-struct Readers<'a> {
-    before: &'a Plan,
-    after: &'a Plan,
-    links: BTreeSet<&'a ClusterName>,
-    slices: BTreeSet<(ClusterName, Scope)>,
-}
+/// The nodes that read a link or a slice that differs, by cluster and role.
+struct Readers(BTreeSet<(ClusterName, Role)>);
 
-impl<'a> Readers<'a> {
-    fn new(before: &'a Plan, after: &'a Plan) -> Readers<'a> {
+impl Readers {
+    fn new(before: &Plan, after: &Plan) -> Readers {
         let same = |id: &LinkId| match (before.links.get(id), after.links.get(id)) {
             (Some(a), Some(b)) => {
                 (&a.prefixes, a.via, a.transport, a.mtu) == (&b.prefixes, b.via, b.transport, b.mtu)
             }
             _ => false,
         };
-        let links = before.links.keys().chain(after.links.keys()).filter(|id| !same(id)).map(|id| &id.source);
+        let links = before.links.keys().chain(after.links.keys());
+        let links: BTreeSet<&ClusterName> = links.filter(|id| !same(id)).map(|id| &id.source).collect();
         let slices = before.slices.keys().chain(after.slices.keys());
-        let changed = slices.filter(|id| before.slices.get(id) != after.slices.get(id));
-        Readers {
-            before,
-            after,
-            links: links.collect(),
-            slices: changed.map(|id| (id.cluster.clone(), id.scope)).collect(),
+        let slices: BTreeSet<(ClusterName, Scope)> = slices
+            .filter(|id| before.slices.get(id) != after.slices.get(id))
+            .map(|id| (id.cluster.clone(), id.scope))
+            .collect();
+        let mut kinds: BTreeMap<(ClusterName, Role), bool> = BTreeMap::new();
+        for (plan, node) in
+            [before, after].into_iter().flat_map(|plan| plan.nodes.values().map(move |n| (plan, n)))
+        {
+            kinds.entry((node.id.cluster.clone(), node.role)).or_insert_with(|| {
+                let need = needed_slices(&node.id, node.role, links_from(plan, &node.id.cluster));
+                links.contains(&node.id.cluster) || !need.is_disjoint(&slices)
+            });
         }
+        Readers(kinds.into_iter().filter(|(_, reads)| *reads).map(|(kind, _)| kind).collect())
     }
 
     fn reads_a_change(&self, node: &NodePlan) -> bool {
-        self.links.contains(&node.id.cluster)
-            || [self.before, self.after].into_iter().any(|plan| {
-                let need = needed_slices(&node.id, node.role, links_from(plan, &node.id.cluster));
-                !need.is_disjoint(&self.slices)
-            })
+        self.0.contains(&(node.id.cluster.clone(), node.role))
     }
 }
 
@@ -231,34 +233,32 @@ fn kernel_change(before: (&Plan, Option<&NodePlan>), after: (&Plan, Option<&Node
 }
 
 fn compare(before: &Desired, after: &Desired) -> KernelChange {
-    let Desired { devices, addresses, fdb, neighbours, groups, routes, rules, firewall, sysctls } = before;
-    // Routes name groups by their place, which says nothing; members do.
-    let resolved = |desired: &Desired| -> Table<_, _> {
-        let members = |route: &causeway_dataplane::state::Route<usize>| match route.hop {
-            causeway_dataplane::state::Hop::Group(place) => desired.groups.get(place).cloned(),
-            _ => None,
-        };
-        desired
-            .routes
-            .iter()
-            .map(|(prefix, route)| {
-                let plain = if members(route).is_some() { None } else { Some(route.hop) };
-                (*prefix, (plain, members(route), route.src, route.mtu))
-            })
-            .collect()
-    };
-    let _ = routes;
+    let Desired { devices, addresses, fdb, neighbours, groups, routes: _, rules, firewall, sysctls } = before;
     KernelChange {
         devices: maps(devices, &after.devices),
         addresses: tables(addresses, &after.addresses),
         fdb: tables(fdb, &after.fdb),
         neighbours: tables(neighbours, &after.neighbours),
-        routes: tables(&resolved(before), &resolved(after)),
+        routes: tables(&resolved_routes(before), &resolved_routes(after)),
         groups: lists(groups, &after.groups),
         rules: lists(rules, &after.rules),
         sysctls: maps(sysctls, &after.sysctls),
         nftables: *firewall != after.firewall,
     }
+}
+
+/// What a route says, with the members of its group in place of the group's number, which says nothing.
+type ResolvedRoute<'a> = (Result<&'a Group, Hop<usize>>, Option<IpAddr>, Option<u32>);
+
+fn resolved_routes(desired: &Desired) -> Table<Prefix, ResolvedRoute<'_>> {
+    let resolved = |route: &Route<usize>| {
+        let group = match route.hop {
+            Hop::Group(place) => desired.groups.get(place),
+            Hop::Link(_) | Hop::Gateway(_) | Hop::Foreign => None,
+        };
+        (group.ok_or(route.hop), route.src, route.mtu)
+    };
+    desired.routes.iter().map(|(prefix, route)| (*prefix, resolved(route))).collect()
 }
 
 fn tables<K: Ord, V: PartialEq>(before: &Table<K, V>, after: &Table<K, V>) -> usize {
@@ -273,4 +273,60 @@ fn maps<K: Ord, V: PartialEq>(before: &BTreeMap<K, V>, after: &BTreeMap<K, V>) -
 fn lists<T: PartialEq>(before: &[T], after: &[T]) -> usize {
     let missing = |from: &[T], in_: &[T]| from.iter().filter(|item| !in_.contains(item)).count();
     missing(before, after).max(missing(after, before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Inventory;
+    use std::path::Path;
+
+    fn plan() -> Plan {
+        let many = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/many");
+        Inventory::read(&many).unwrap().plan([])
+    }
+
+    #[test]
+    fn equal_plans_touch_nothing() {
+        let plan = plan();
+        let blast = blast(&plan, &plan, 0);
+        assert_eq!(blast, Blast { nodes: 9, ..Blast::default() });
+    }
+
+    #[test]
+    fn a_slice_touches_those_who_read_it_and_nobody_else() {
+        let before = plan();
+        let mut after = before.clone();
+        let nodes_of_west = after.slices.values_mut().find(|s| slice_name(&s.id) == "west.nodes.0").unwrap();
+        nodes_of_west.peers.retain(|peer| peer.node.as_str() != "w3");
+        let touched: Vec<String> = blast(&before, &after, 0).touched.into_iter().map(|n| n.node).collect();
+        assert_eq!(touched, ["west/w1", "west/w2"]);
+    }
+
+    #[test]
+    fn beyond_the_limit_readers_are_counted_and_not_computed() {
+        let before = plan();
+        let mut after = before.clone();
+        after.slices.retain(|id, _| slice_name(id) != "west.gateways.0");
+        let all = blast(&before, &after, 0);
+        let some = blast(&before, &after, 2);
+        assert_eq!((all.touched.len(), all.kernels, all.not_computed), (7, 7, 0));
+        assert_eq!((some.touched.len(), some.kernels, some.not_computed), (7, 2, 5));
+    }
+
+    #[test]
+    fn the_order_of_groups_is_no_difference() {
+        let plan = plan();
+        let node = plan.nodes.values().next().unwrap();
+        let (desired, _) = state(&plan, node, UNDERLAY_MTU);
+        let mut other = desired.clone();
+        other.groups.reverse();
+        let last = other.groups.len() - 1;
+        let turned = |route: &Route<usize>| match route.hop {
+            Hop::Group(place) => Route { hop: Hop::Group(last - place), ..*route },
+            _ => *route,
+        };
+        other.routes = desired.routes.iter().map(|(prefix, route)| (*prefix, turned(route))).collect();
+        assert!(compare(&desired, &other).is_nothing());
+    }
 }

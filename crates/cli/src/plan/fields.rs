@@ -1,6 +1,7 @@
 //! The fields in which two versions of an object differ.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -16,6 +17,52 @@ pub struct FieldChange {
     /// Its value after; absent where the field goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+}
+
+impl FieldChange {
+    /// Whether another field says enough for people: a condition's status stands for its type, reason and
+    /// message.
+    fn is_detail(&self) -> bool {
+        self.field.contains("conditions[") && !self.field.ends_with(".status")
+    }
+}
+
+/// The same changes for people: an item of a list that comes or goes as a whole is one change, and what
+/// says no more than another one is left out.
+pub fn in_short(changes: &[FieldChange]) -> Vec<String> {
+    let item = |change: &FieldChange| {
+        let whole = change.before.is_none() || change.after.is_none();
+        let item = [".node", ".cidr", ".type"].iter().find_map(|name| change.field.strip_suffix(name));
+        item.filter(|item| whole && item.ends_with(']')).map(str::to_owned)
+    };
+    let items: Vec<String> = changes.iter().filter_map(item).collect();
+    let inside = |change: &FieldChange| items.iter().any(|item| change.field.starts_with(item.as_str()));
+    let mut lines = Vec::new();
+    for change in changes {
+        if let Some(item) = item(change).filter(|item| !item.contains("conditions[")) {
+            lines.push(format!("{}{item}", if change.before.is_none() { '+' } else { '-' }));
+        } else if !change.is_detail() && (change.field.contains("conditions[") || !inside(change)) {
+            lines.push(change.to_string());
+        }
+    }
+    lines
+}
+
+impl fmt::Display for FieldChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FieldChange { field, before, after } = self;
+        let one = |f: &mut fmt::Formatter<'_>, sign: char, value: &str| {
+            // An item that is its own key needs no value.
+            let keyed = field.ends_with(&format!("[{value}]"));
+            if keyed { write!(f, "{sign}{field}") } else { write!(f, "{sign}{field}: {value}") }
+        };
+        match (before, after) {
+            (Some(before), Some(after)) => write!(f, "{field}: {before} -> {after}"),
+            (None, Some(after)) => one(f, '+', after),
+            (Some(before), None) => one(f, '-', before),
+            (None, None) => f.write_str(field),
+        }
+    }
 }
 
 /// Fields that say when and for which version something was written, not what.
@@ -89,6 +136,27 @@ mod tests {
                 r#"spec.prefixes[10.0.0.0/16].cidr None Some("10.0.0.0/16")"#,
                 r#"spec.prefixes[10.0.0.0/16].via None Some("Nodes")"#,
                 r#"spec.prefixes[10.1.0.0/16].via Some("Nodes") Some("Gateways")"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn for_people_an_item_that_comes_or_goes_is_one_change() {
+        let before =
+            json!({"peers": [{"node": "a", "underlay": ["192.0.2.1"]}], "podCIDRs": ["10.1.0.0/16"]});
+        let after = json!({
+            "peers": [{"node": "b", "underlay": ["192.0.2.2"]}],
+            "podCIDRs": ["10.2.0.0/16"],
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}],
+        });
+        assert_eq!(
+            in_short(&differences("spec", &before, &after)),
+            [
+                "+spec.conditions[Ready].status: True",
+                "-spec.peers[a]",
+                "+spec.peers[b]",
+                "-spec.podCIDRs[10.1.0.0/16]",
+                "+spec.podCIDRs[10.2.0.0/16]",
             ]
         );
     }

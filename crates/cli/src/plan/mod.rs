@@ -13,8 +13,8 @@ use crate::explain::remedy;
 use crate::inventory::{Inventory, Problem, show_problems};
 use crate::report::{Outcome, Page, Report, Table, Tone};
 use blast::{Blast, blast, count_readers};
-use fields::FieldChange;
-use objects::{Action, ObjectChange, changed_objects, changed_statuses};
+use fields::{FieldChange, in_short};
+use objects::{Action, ObjectChange, changed_objects, changed_statuses, summary};
 
 /// How many fields of one change the table shows.
 const FIELDS_SHOWN: usize = 3;
@@ -112,8 +112,8 @@ fn report(
         problems: problems.len(),
     };
     PlanReport {
-        directory: inventory.directory.clone(),
-        against: earlier.map(|earlier| earlier.directory.clone()),
+        directory: inventory.directory,
+        against: earlier.map(|earlier| earlier.directory),
         summary,
         changes,
         blast_radius,
@@ -159,16 +159,17 @@ impl Report for PlanReport {
 
 impl PlanReport {
     fn show_refused(&self, page: &mut Page) {
-        let mut table = Table::new(&["OBJECT", "REASON", "FIELD", "WHY", "WHAT TO DO"]);
-        for Refused { object, field, reason, message, remedy } in &self.refused {
-            let cells = [object, *reason, field, message, *remedy];
-            table.row(cells.map(str::to_owned));
+        let mut table = Table::new(&["OBJECT", "REASON", "FIELD"]);
+        // The message says what to do as well.
+        for Refused { object, field, reason, message, remedy: _ } in &self.refused {
+            table.row([object, *reason, field].map(str::to_owned));
+            table.detail([message.clone()]);
         }
         page.section("REFUSED OR LEFT OUT", table);
     }
 
     fn show_changes(&self, page: &mut Page) {
-        let mut headers = vec!["ACTION", "OBJECT", "FIELDS"];
+        let mut headers = vec!["ACTION", "OBJECT", "WHAT"];
         if self.against.is_some() {
             headers.insert(2, "READ BY");
         }
@@ -176,10 +177,15 @@ impl PlanReport {
         for change in &self.changes {
             let mut cells = vec![change.action.word().to_owned(), change.object_name()];
             if self.against.is_some() {
-                let readers = change.read_by.map(|nodes| format!("{nodes} nodes"));
+                let readers = change
+                    .read_by
+                    .map(|nodes| if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") });
                 cells.push(readers.unwrap_or_default());
             }
-            cells.push(fields(&change.fields));
+            cells.push(match &change.object {
+                Some(object) if change.action == Action::Create => summary(object),
+                _ => fields(&change.fields),
+            });
             table.row(cells);
         }
         page.section("OBJECTS", table);
@@ -187,15 +193,11 @@ impl PlanReport {
 }
 
 fn fields(changes: &[FieldChange]) -> String {
-    let one = |change: &FieldChange| match (&change.before, &change.after) {
-        (Some(before), Some(after)) => format!("{}: {before} -> {after}", change.field),
-        (None, Some(after)) => format!("+{}: {after}", change.field),
-        (Some(before), None) => format!("-{}: {before}", change.field),
-        (None, None) => change.field.clone(),
-    };
-    let mut shown: Vec<String> = changes.iter().take(FIELDS_SHOWN).map(one).collect();
-    if changes.len() > FIELDS_SHOWN {
-        shown.push(format!("and {} more", changes.len() - FIELDS_SHOWN));
+    let mut shown = in_short(changes);
+    let rest = shown.len().saturating_sub(FIELDS_SHOWN);
+    shown.truncate(FIELDS_SHOWN);
+    if rest > 0 {
+        shown.push(format!("and {rest} more"));
     }
     shown.join("; ")
 }

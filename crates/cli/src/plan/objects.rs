@@ -16,6 +16,9 @@ use serde::Serialize;
 use super::fields::{FieldChange, differences};
 use crate::inventory::{Inventory, node_id};
 
+/// How many peers of a new slice are named.
+const SHOWN: usize = 8;
+
 /// What happens to an object.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -186,4 +189,28 @@ fn status_change<S: Serialize>(key: ObjectRef, old: &S, new: &S) -> Option<Objec
     let fields = differences("status", old, new);
     let change = ObjectChange::new(Action::Status, key);
     (!fields.is_empty()).then_some(ObjectChange { fields, ..change })
+}
+
+/// What there is to say of a new object in a few words.
+pub fn summary(object: &Object) -> String {
+    let list = |items: Vec<String>| items.join(" ");
+    match object {
+        Object::NodeConfig(config) => {
+            let overlay = config.spec.overlay.iter().map(ToString::to_string).collect();
+            format!("{} with overlay {}", config.spec.role.as_str(), list(overlay))
+        }
+        Object::ClusterLink(link) if link.spec.prefixes.is_empty() => "nothing can be reached".to_owned(),
+        Object::ClusterLink(link) => {
+            let prefixes = link.spec.prefixes.iter().map(|prefix| prefix.cidr.to_string()).collect();
+            format!("via {} to {}", link.spec.via.as_str(), list(prefixes))
+        }
+        Object::PeerSlice(slice) => {
+            let peers: Vec<String> =
+                slice.spec.peers.iter().take(SHOWN).map(|peer| peer.node.clone()).collect();
+            let rest = slice.spec.peers.len() - peers.len();
+            let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+            format!("{}{rest}", list(peers))
+        }
+        Object::Cluster(_) | Object::ClusterNode(_) | Object::ClusterSet(_) => String::new(),
+    }
 }

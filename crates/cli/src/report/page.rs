@@ -19,7 +19,13 @@ pub enum Tone {
 #[derive(Debug, Default)]
 pub struct Table {
     headers: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    cells: Vec<String>,
+    details: Vec<String>,
 }
 
 impl Table {
@@ -30,7 +36,14 @@ impl Table {
 
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(Row { cells: cells.into_iter().collect(), details: Vec::new() });
+    }
+
+    /// Adds lines below the last row, for text that is too long for a column.
+    pub fn detail(&mut self, lines: impl IntoIterator<Item = String>) {
+        if let Some(row) = self.rows.last_mut() {
+            row.details.extend(lines);
+        }
     }
 
     /// Whether there is no row.
@@ -38,11 +51,11 @@ impl Table {
         self.rows.is_empty()
     }
 
-    fn widths(&self, rows: &[Vec<String>]) -> Vec<usize> {
+    fn widths(&self, rows: &[Row]) -> Vec<usize> {
         let mut widths: Vec<usize> = self.headers.iter().map(|header| header.len()).collect();
         for row in rows {
-            widths.resize(widths.len().max(row.len()), 0);
-            for (width, cell) in widths.iter_mut().zip(row) {
+            widths.resize(widths.len().max(row.cells.len()), 0);
+            for (width, cell) in widths.iter_mut().zip(&row.cells) {
                 *width = (*width).max(cell.chars().count());
             }
         }
@@ -138,12 +151,15 @@ fn write_table(out: &mut String, table: &Table, limit: usize, colour: Colour) {
         out.push('\n');
     }
     for row in rows {
-        out.push_str(&aligned(row, &widths));
+        out.push_str(&aligned(&row.cells, &widths));
         out.push('\n');
+        for line in &row.details {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "    {line}");
+        }
     }
     let rest = table.rows.len() - shown;
     if rest > 0 {
-        // Writing to a String cannot fail.
         let _ = writeln!(out, "... and {rest} more; --limit 0 shows all");
     }
 }

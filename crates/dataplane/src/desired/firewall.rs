@@ -7,13 +7,17 @@
 //! raw_output         outer: no tracking
 //! forward            maximum segment size · who may send into the tunnels
 //! nat_postrouting    keep pod addresses ahead of the CNI's masquerade · bring Service replies back
-//! global_postrouting real → global
+//! filter_postrouting take our mark away again · real → global
 //! ```
 //!
 //! Tracking sees real addresses only, since the stateless rewriting happens outside of it on both
 //! sides. What enters through a tunnel is judged before tracking, by addresses alone, so that it
 //! holds for packets to this host and for forwarded ones alike. A packet that is not ours leaves
-//! every chain after one or two cheap comparisons.
+//! every chain after a few cheap comparisons.
+//!
+//! What a gateway sends on to a pod of another node goes there by the CNI and crosses no tunnel on
+//! that node. Foreign forward chains cannot know it, so ours marks it and theirs accept the mark: see
+//! [`MARK`](crate::nft::MARK).
 //!
 //! The rules depend on the node's own plan only; peers and links change elements of sets.
 
@@ -23,6 +27,7 @@ use std::net::IpAddr;
 use causeway_model::{Families, Family, Mac, NodePlan, Prefix, PrefixSet, Role, Translation};
 
 use crate::device::{Device, Overlay};
+use crate::nft::foreign::ForeignAccept;
 use crate::nft::{Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Rule, Ruleset, Set};
 use crate::state::Vxlan;
 use crate::table::Table;
@@ -71,11 +76,13 @@ pub fn firewall(inputs: &Inputs<'_>) -> Option<Ruleset> {
         builder.forward(),
         builder.nat_postrouting(),
     ];
-    let chains = chains.into_iter().chain(builder.global_postrouting()).collect();
+    let chains = chains.into_iter().chain(builder.filter_postrouting()).collect();
+    let crossing = inputs.devices.keys().copied().flat_map(ForeignAccept::crossing);
+    let marked = builder.marks().then_some(ForeignAccept::Marked);
     Some(Ruleset {
+        accept_in_foreign_forward: crossing.chain(marked).collect(),
         sets: builder.sets.into_values().collect(),
         chains,
-        accept_in_foreign_forward: inputs.devices.keys().copied().collect(),
     })
 }
 
@@ -233,9 +240,40 @@ impl Builder<'_> {
         chain("raw_output", ChainType::Filter, Hook::Output, RAW, rules)
     }
 
+    /// Whether packets from remote ends may come to this node's pods across no device of ours: from
+    /// a gateway, or, where no node owns the pods, from a node that carries for the others.
+    fn brought_by_cni(&self, family: Family) -> bool {
+        let by_another = match self.inputs.node.role {
+            Role::Gateway | Role::Internal => true,
+            Role::Node => !self.has(Group::LocalPods, family),
+        };
+        by_another && self.has(Group::OwnPods, family)
+    }
+
+    /// Whether any packet is marked.
+    fn marks(&self) -> bool {
+        self.inputs.families.iter().any(|family| self.brought_by_cni(family))
+    }
+
+    /// Marks are set here, ahead of the filters of others (`NF_IP_PRI_FILTER`). The source comes
+    /// first: it ends the rule for all that is not from a remote end.
     fn forward(&mut self) -> Chain {
-        let crosses_none = self.overlays.iter().flat_map(|o| [Match::NotIn(*o), Match::NotOut(*o)]);
-        let mut rules = vec![rule(crosses_none.collect(), Action::Accept, "crosses no tunnel")];
+        let crosses_none: Vec<Match> =
+            self.overlays.iter().flat_map(|o| [Match::NotIn(*o), Match::NotOut(*o)]).collect();
+        let families = self.inputs.families;
+        let mut rules = Vec::new();
+        for family in families.iter() {
+            if !self.brought_by_cni(family) {
+                continue;
+            }
+            let mut matches = vec![
+                Match::Source(family, self.member_set(Group::Remote, family)),
+                Match::Destination(family, self.members(Group::OwnPods, family)),
+            ];
+            matches.extend(crosses_none.iter().cloned());
+            rules.push(rule(matches, Action::Mark, "brought by the CNI"));
+        }
+        rules.push(rule(crosses_none, Action::Accept, "crosses no tunnel"));
         let mtu = self.inputs.devices.values().map(|vxlan| vxlan.mtu).chain(self.inputs.link_mtu).min();
         for family in self.inputs.families.iter() {
             let size = mtu.unwrap_or(u32::MAX).saturating_sub(tcp_headers(family));
@@ -310,10 +348,18 @@ impl Builder<'_> {
         rules
     }
 
-    fn global_postrouting(&self) -> Option<Chain> {
-        if !self.overlays.contains(&Overlay::Bridge) {
-            return None;
+    fn filter_postrouting(&self) -> Option<Chain> {
+        let mut rules = Vec::new();
+        if self.marks() {
+            rules.push(rule(vec![Match::Marked], Action::Unmark, "the mark stays on this node"));
         }
+        rules.extend(self.global_sources());
+        let chain =
+            |rules| chain("filter_postrouting", ChainType::Filter, Hook::Postrouting, AFTER_SNAT, rules);
+        (!rules.is_empty()).then(|| chain(rules))
+    }
+
+    fn global_sources(&self) -> Vec<Rule> {
         let rewrite = |family: Family| {
             self.translations(family).into_iter().map(move |Translation { real, global }| {
                 let matches = vec![Match::Source(family, Address::Within(real))];
@@ -321,12 +367,9 @@ impl Builder<'_> {
             })
         };
         let rewrites: Vec<Rule> = self.inputs.families.iter().flat_map(rewrite).collect();
-        if rewrites.is_empty() {
-            return None;
-        }
-        let others = rule(vec![Match::NotOut(Overlay::Bridge)], Action::Accept, "stays in the cluster");
-        let rules = std::iter::once(others).chain(rewrites).collect();
-        Some(chain("global_postrouting", ChainType::Filter, Hook::Postrouting, AFTER_SNAT, rules))
+        let others = || rule(vec![Match::NotOut(Overlay::Bridge)], Action::Accept, "stays in the cluster");
+        let others = (!rewrites.is_empty()).then(others);
+        others.into_iter().chain(rewrites).collect()
     }
 
     fn translations(&self, family: Family) -> Vec<Translation> {

@@ -19,7 +19,6 @@ use causeway_model::{Families, LinkPlan, NodePlan, SlicePlan};
 
 pub use host::HostFacts;
 pub use notice::{Notice, Refusal};
-pub use slices::needed as needed_slices;
 
 use crate::desired::entries::Entries;
 use crate::desired::site::Site;
@@ -31,7 +30,7 @@ use crate::table::Table;
 /// The kernel state of a node, and what of its plan this host cannot have.
 ///
 /// `links` are those of the node's cluster and `slices` those that its role needs (see
-/// [`needed_slices`]); others are passed over. Takes time and memory in proportion to the peers.
+/// [`causeway_model::needed_slices`]); others are passed over. Takes time and memory in proportion to the peers.
 pub fn desired<'a>(
     node: &NodePlan,
     links: impl IntoIterator<Item = &'a LinkPlan>,

@@ -1,8 +1,6 @@
 //! The PeerSlices of a node, found by cluster and scope.
 
-use std::collections::BTreeSet;
-
-use causeway_model::{ClusterName, LinkPlan, NodePlan, Peer, Role, Scope, SlicePlan, Via};
+use causeway_model::{ClusterName, LinkPlan, Peer, Scope, SlicePlan, Via};
 
 /// Whether a node with `vx-bridge` needs the remote cluster's slices of this scope.
 pub(super) fn needs(link: &LinkPlan, scope: Scope) -> bool {
@@ -11,23 +9,6 @@ pub(super) fn needs(link: &LinkPlan, scope: Scope) -> bool {
         Scope::Gateways => Via::Gateways,
     };
     link.prefixes.iter().any(|prefix| prefix.via == via)
-}
-
-/// The slices that a node's role needs, as cluster and scope: what an agent should watch.
-pub fn needed<'a>(
-    node: &NodePlan,
-    links: impl IntoIterator<Item = &'a LinkPlan>,
-) -> BTreeSet<(ClusterName, Scope)> {
-    let own = &node.id.cluster;
-    let of_links = links.into_iter().filter(|link| link.id.source == *own).flat_map(|link| {
-        let scopes = [Scope::Nodes, Scope::Gateways].into_iter();
-        scopes.filter(|scope| needs(link, *scope)).map(|scope| (link.id.remote.clone(), scope))
-    });
-    match node.role {
-        Role::Node => of_links.collect(),
-        Role::Gateway => of_links.chain([(own.clone(), Scope::Nodes)]).collect(),
-        Role::Internal => [(own.clone(), Scope::Gateways)].into(),
-    }
 }
 
 /// Slices in the order of their names, so that the result does not depend on the order they came in.

@@ -1,26 +1,36 @@
 //! Which devices come, change and go, and what of their entries that takes with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use causeway_model::Family;
 
 use crate::desired::host::IPV6_MIN_MTU;
 use crate::device::Device;
-use crate::state::{ObservedDevice, Vxlan};
+use crate::state::{Desired, Observed, ObservedDevice, Vxlan};
 use crate::step::Step;
 
-/// Devices that must go before the `wanted` ones can be made: of the same name but with attributes
-/// that the kernel cannot change, or of another name with the tunnel numbers of a wanted one.
-pub(super) fn in_the_way(
-    wanted: &BTreeMap<Device, Vxlan>,
-    now: &BTreeMap<Device, ObservedDevice>,
-) -> Vec<Device> {
+/// Devices that must go before the desired ones can be made: of the same name but with attributes
+/// that the kernel cannot change, of another name with the tunnel numbers of a desired one, or with
+/// an address that is a peer's by now, which the kernel takes for no gateway as long as it is local.
+pub(super) fn in_the_way(desired: &Desired, observed: &Observed) -> Vec<Device> {
     let numbers = |vxlan: &Vxlan| (vxlan.vni, vxlan.port, Family::of(vxlan.local));
-    let blocks = |(device, there): &(&Device, &ObservedDevice)| match wanted.get(*device) {
-        Some(same) => !there.vxlan.can_become(same),
-        None => wanted.values().any(|other| numbers(other) == numbers(&there.vxlan)),
+    let is_of_peer = |address: IpAddr| {
+        let on = |device: &Device| desired.neighbours.get(&(*device, address)).is_some();
+        desired.devices.keys().any(on)
     };
-    now.iter().filter(blocks).map(|(device, _)| *device).collect()
+    let with_address_of_peer: BTreeSet<Device> = observed
+        .addresses
+        .iter()
+        .filter(|((_, address), ())| is_of_peer(*address))
+        .map(|((device, _), ())| *device)
+        .collect();
+    let blocks = |(device, there): &(&Device, &ObservedDevice)| match desired.devices.get(*device) {
+        _ if with_address_of_peer.contains(*device) => true,
+        Some(same) => !there.vxlan.can_become(same),
+        None => desired.devices.values().any(|other| numbers(other) == numbers(&there.vxlan)),
+    };
+    observed.devices.iter().filter(blocks).map(|(device, _)| *device).collect()
 }
 
 /// Devices as they should be and as they are; none of them has to be made anew.
@@ -68,8 +78,11 @@ impl Links<'_> {
         for (device, wanted, now) in self.in_both() {
             let mtu = if loses_ipv6(wanted, now) { now.mtu } else { wanted.mtu };
             let first = Vxlan { mtu, ..wanted.clone() };
-            if first != *now {
+            if (Vxlan { mac: now.mac, ..first.clone() }) != *now {
                 take(Step::SetDevice(device, first));
+            }
+            if wanted.mac != now.mac {
+                take(Step::SetMac(device, wanted.mac));
             }
         }
     }

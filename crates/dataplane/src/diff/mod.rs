@@ -9,16 +9,17 @@ mod entries;
 mod links;
 mod next_hops;
 mod routes;
+mod settings;
 mod spare;
 mod teardown;
 
-use crate::desired::sysctls;
 use crate::device::Device;
 use crate::diff::links::Links;
 use crate::diff::next_hops::NextHops;
 use crate::diff::routes::Routes;
+use crate::diff::settings::Settings;
 use crate::nft;
-use crate::state::{Desired, Observed, Sysctl};
+use crate::state::{Desired, Observed};
 use crate::step::Step;
 
 /// The steps from `observed` to `desired`, in order; none if they agree.
@@ -34,7 +35,7 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Vec<Step> {
 /// time: at 100,000 peers all of them together are larger than the states.
 pub fn each_step(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) {
     let desired = spare::without(desired, &observed.foreign_devices);
-    let doomed = links::in_the_way(&desired.devices, &observed.devices);
+    let doomed = links::in_the_way(&desired, observed);
     if doomed.is_empty() {
         converge(&desired, observed, take);
     } else {
@@ -75,28 +76,14 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     let known = next_hops::Known { singles: next_hops, odd: odd_next_hops, groups: groups_now };
     let next_hops = NextHops::decide(groups, routes, &known, routes_now, *capabilities);
     let routes = Routes::compare(routes, routes_now, &next_hops);
-    let set_sysctls = |take: &mut dyn FnMut(Step), chosen: &dyn Fn(&Sysctl) -> bool| {
-        for (path, value) in sysctls.iter().filter(|(path, _)| chosen(path)) {
-            let device = sysctls::device_of(path);
-            let stale = sysctls_now.get(path).map_or_else(
-                // One that is not there cannot be written, unless its device is about to appear.
-                || device.is_some_and(|device| links.settings_appear(device)),
-                |now| now != value,
-            );
-            if stale {
-                take(Step::SetSysctl(path.clone(), value.clone()));
-            }
-        }
-    };
-    let of_host = |path: &Sysctl| sysctls::device_of(path).is_none();
-    let of_device = |path: &Sysctl| sysctls::device_of(path).is_some();
+    let settings = Settings { wanted: sysctls, now: sysctls_now, links: &links };
 
     // Make.
     if !devices.is_empty() {
-        set_sysctls(take, &of_host);
+        settings.set_of_host(take);
     }
     links.make(take);
-    set_sysctls(take, &of_device);
+    settings.set_of_devices(take);
     entries::add_addresses(addresses, addresses_now, take);
     entries::make_fdb(fdb, fdb_now, extra_fdb, take);
     entries::make_neighbours(neighbours, neighbours_now, &links, take);
@@ -120,7 +107,7 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     entries::remove_addresses(addresses, addresses_now, &links, take);
     links.remove(take);
     if devices.is_empty() {
-        set_sysctls(take, &of_host);
+        settings.set_of_host(take);
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::desired::sysctls;
 use crate::device::Device;
+use crate::nft::foreign::ForeignAccept;
 use crate::state::{Desired, Group, Hop, NextHop};
 
 /// `desired` without the `spared` devices and all that would be on them.
@@ -25,7 +26,10 @@ pub(super) fn without<'a>(desired: &'a Desired, spared: &[Device]) -> Cow<'a, De
     });
     let mut firewall = firewall.clone();
     if let Some(ruleset) = &mut firewall {
-        ruleset.accept_in_foreign_forward.retain(ours);
+        ruleset.accept_in_foreign_forward.retain(|accept| match accept {
+            ForeignAccept::Crossing { device, .. } => ours(device),
+            ForeignAccept::Marked => true,
+        });
     }
     Cow::Owned(Desired {
         devices: devices.iter().filter(|(d, _)| ours(d)).map(|(d, v)| (*d, v.clone())).collect(),

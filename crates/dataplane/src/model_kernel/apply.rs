@@ -25,6 +25,11 @@ impl ModelKernel {
             Step::SetSysctl(path, value) => self.set_sysctl(path, value),
             Step::AddDevice(device, vxlan) => self.add_device(*device, vxlan),
             Step::SetDevice(device, vxlan) => self.set_device(*device, vxlan),
+            Step::SetMac(device, mac) => {
+                self.devices.get_mut(device).ok_or(libc::ENODEV)?.vxlan.mac = *mac;
+                self.neighbours.retain(|(other, _), _| other != device);
+                Ok(())
+            }
             Step::DelDevice(device) => self.del_device(*device),
             Step::AddAddress(device, address) => self.add_address(*device, *address),
             Step::DelAddress(device, address) => self.del_address(*device, *address),
@@ -100,22 +105,29 @@ impl ModelKernel {
         let before = self.link(device)?.clone();
         refuse_if(!before.can_become(vxlan), libc::EOPNOTSUPP)?;
         if let Some(link) = self.devices.get_mut(&device) {
-            link.vxlan = vxlan.clone();
-        }
-        if before.mac != vxlan.mac {
-            self.neighbours.retain(|(other, _), _| *other != device);
+            link.vxlan = Vxlan { mac: before.mac, ..vxlan.clone() };
         }
         if before.up && !vxlan.up {
             Family::BOTH.into_iter().for_each(|family| self.flush(device, family));
+            self.lose_ipv6_addresses(device);
         }
         if before.mtu >= IPV6_MIN_MTU && vxlan.mtu < IPV6_MIN_MTU {
-            self.flush(device, Family::V6);
-            self.addresses.retain(|(other, a)| *other != device || Family::of(*a) == Family::V4);
+            // Next hops stay, and so do routes through them.
+            self.flush_plain_routes(device, Family::V6);
+            self.flush_neighbours(device, Family::V6);
+            self.lose_ipv6_addresses(device);
             let of_device = |path: &Sysctl| crate::desired::sysctls::device_of(path) == Some(device);
             self.sysctls.retain(|path, _| !(of_device(path) && is_of_ipv6(path)));
         }
         self.add_settings(device);
         Ok(())
+    }
+
+    fn lose_ipv6_addresses(&mut self, device: Device) {
+        let gone = |(other, address): &(Device, IpAddr)| *other == device && address.is_ipv6();
+        let lost: Vec<IpAddr> = self.addresses.iter().filter(|key| gone(key)).map(|(_, a)| *a).collect();
+        self.addresses.retain(|key| !gone(key));
+        lost.into_iter().for_each(|address| self.forget_source(address));
     }
 
     fn del_device(&mut self, device: Device) -> Answer {
@@ -177,6 +189,7 @@ impl ModelKernel {
     fn add_next_hop(&mut self, id: NextHopId, hop: NextHop) -> Answer {
         refuse_if(self.next_hops.contains_key(&id), libc::EEXIST)?;
         self.is_up(hop.device, Family::of(hop.gateway))?;
+        refuse_if(self.has_address(hop.gateway), libc::EINVAL)?;
         self.next_hops.insert(id, Object::Single(hop));
         Ok(())
     }
@@ -229,7 +242,7 @@ impl ModelKernel {
         match &route.hop {
             Hop::Link(device) => self.is_up(*device, family)?,
             Hop::Gateway(NextHop { device, gateway }) => {
-                refuse_if(Family::of(*gateway) != family, libc::EINVAL)?;
+                refuse_if(Family::of(*gateway) != family || self.has_address(*gateway), libc::EINVAL)?;
                 self.is_up(*device, family)?;
             }
             Hop::Group(id) => {

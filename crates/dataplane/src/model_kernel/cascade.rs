@@ -76,10 +76,21 @@ impl ModelKernel {
         self.lose_routes(|_, route| route.hop == Hop::Group(id));
     }
 
-    /// Routes whose source address no link has any more.
+    /// Plain routes whose source address no link has any more: IPv4 ones go, IPv6 ones lose the
+    /// source. Those over next hops stay as they are.
     pub(super) fn forget_source(&mut self, address: IpAddr) {
-        if !self.has_address(address) {
-            self.lose_routes(|_, route| route.src == Some(address));
+        if self.has_address(address) {
+            return;
         }
+        let leans = |route: &Route<NextHopId>| {
+            route.src == Some(address) && matches!(route.hop, Hop::Link(_) | Hop::Gateway(_))
+        };
+        for ((prefix, metric), route) in &mut self.routes {
+            if address.is_ipv6() && leans(route) {
+                route.src = None;
+                self.losses.push(Loss::Source(*prefix, *metric));
+            }
+        }
+        self.lose_routes(|_, route| leans(route));
     }
 }

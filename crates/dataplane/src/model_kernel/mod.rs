@@ -32,6 +32,8 @@ pub use path::Way;
 pub enum Loss {
     /// A route.
     Route(Prefix, u32),
+    /// The source address of a route that stays.
+    Source(Prefix, u32),
     /// A next hop or a group.
     NextHop(NextHopId),
     /// A member of a group that has others.

@@ -7,6 +7,7 @@ use causeway_model::Family;
 use super::link::{self, Link};
 use super::wire::{ACK, Body, CREATE, EXCLUSIVE, REPLACE};
 use super::{BatchSocket, LinuxKernel, address, neighbour, nexthop, route, rule, sysctl};
+use crate::desired::host::IPV6_MIN_MTU;
 use crate::device::Device;
 use crate::kernel::{ApplyError, FailedStep, KernelError};
 use crate::nft;
@@ -71,7 +72,9 @@ fn add_device(kernel: &mut LinuxKernel, device: Device, vxlan: &Vxlan) -> Result
             Ok(())
         },
     )?;
-    for message in [link::mark(made.index, sysctl::has_ipv6()), link::set_up(made.index, vxlan.up)] {
+    // Below this MTU a device has no IPv6 part that could be told anything.
+    let ipv6 = sysctl::has_ipv6() && vxlan.mtu >= IPV6_MIN_MTU;
+    for message in [link::mark(made.index, ipv6), link::set_up(made.index, vxlan.up)] {
         socket.push(0, "setting up a device", (libc::RTM_NEWLINK, 0), |body| body.typed(&message));
     }
     if let Err(error) = first_failure(socket) {
@@ -121,6 +124,7 @@ fn queue(kernel: &mut LinuxKernel, tag: usize, step: &Step) -> Result<(), Kernel
 fn through(step: &Step) -> Option<Device> {
     match step {
         Step::SetDevice(device, _)
+        | Step::SetMac(device, _)
         | Step::DelDevice(device)
         | Step::AddAddress(device, _)
         | Step::DelAddress(device, _)
@@ -155,6 +159,7 @@ fn request(step: &Step) -> (&'static str, u16, u16) {
         Step::Firewall(_) => ("changing nftables", libc::NLMSG_NOOP as u16, 0),
         Step::AddDevice(..) => ("making a device", libc::RTM_NEWLINK, ADD),
         Step::SetDevice(..) => ("changing a device", libc::RTM_NEWLINK, 0),
+        Step::SetMac(..) => ("changing a MAC", libc::RTM_NEWLINK, 0),
         Step::DelDevice(_) => ("removing a device", libc::RTM_DELLINK, 0),
         Step::AddAddress(..) => ("adding an address", libc::RTM_NEWADDR, PUT),
         Step::DelAddress(..) => ("removing an address", libc::RTM_DELADDR, 0),
@@ -178,6 +183,7 @@ fn write(body: &mut Body<'_>, step: &Step, index: u32, length: Option<u8>) {
     let host = |address: &IpAddr| length.unwrap_or(Family::of(*address).bits());
     match step {
         Step::SetDevice(_, vxlan) => body.typed(&link::change(index, vxlan)),
+        Step::SetMac(_, mac) => body.typed(&link::change_mac(index, *mac)),
         Step::DelDevice(_) => body.typed(&link::remove(index)),
         Step::AddAddress(_, address) | Step::DelAddress(_, address) => {
             body.typed(&address::message(index, *address, host(address)));

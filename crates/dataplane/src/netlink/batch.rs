@@ -75,7 +75,8 @@ impl BatchSocket {
         })
     }
 
-    /// The number under which others see changes made through this socket.
+    /// The number under which others see changes made through this socket. It changes when an answer
+    /// could not be read and a new socket took this one's place.
     pub fn port(&self) -> u32 {
         self.port
     }
@@ -187,21 +188,53 @@ impl BatchSocket {
     pub fn query<T: Default>(
         &mut self,
         operation: &'static str,
+        head: (u16, u16),
+        body: impl Fn(&mut Body<'_>),
+        take: impl FnMut(&mut T, &Message<'_>) -> Result<(), Malformed>,
+    ) -> Result<T, KernelError> {
+        let mut state = T::default();
+        self.read(operation, head, body, &mut state, |state| *state = T::default(), take)?;
+        Ok(state)
+    }
+
+    /// As [`BatchSocket::query`], behind `entries` that were read before: a large table that comes in
+    /// several dumps is never held twice.
+    ///
+    /// # Errors
+    /// [`KernelError`]; then `entries` may end with some of an answer that was not whole.
+    pub fn query_into<E>(
+        &mut self,
+        operation: &'static str,
+        head: (u16, u16),
+        body: impl Fn(&mut Body<'_>),
+        entries: &mut Vec<E>,
+        take: impl FnMut(&mut Vec<E>, &Message<'_>) -> Result<(), Malformed>,
+    ) -> Result<(), KernelError> {
+        let before = entries.len();
+        self.read(operation, head, body, entries, |entries| entries.truncate(before), take)
+    }
+
+    /// Asks until an answer was whole; `begin` clears what an interrupted one left.
+    fn read<T>(
+        &mut self,
+        operation: &'static str,
         (kind, flags): (u16, u16),
         body: impl Fn(&mut Body<'_>),
+        state: &mut T,
+        begin: impl Fn(&mut T),
         mut take: impl FnMut(&mut T, &Message<'_>) -> Result<(), Malformed>,
-    ) -> Result<T, KernelError> {
-        debug_assert!(self.waiting.is_empty(), "a batch is still open");
+    ) -> Result<(), KernelError> {
+        self.flush();
         for _ in 0..ATTEMPTS {
             let sequence = self.sequence;
             self.sequence = sequence.wrapping_add(1);
             self.out.clear();
             wire::write_message(&mut self.out, kind, REQUEST | flags, sequence, &body);
-            let mut state = T::default();
-            let result = self.converse(operation, sequence, |message| take(&mut state, message));
+            begin(state);
+            let result = self.converse(operation, sequence, |message| take(state, message));
             self.out.clear();
             match result {
-                Ok(Whole::Yes) => return Ok(state),
+                Ok(Whole::Yes) => return Ok(()),
                 Ok(Whole::Interrupted) => {}
                 Err(error) => return Err(error),
             }

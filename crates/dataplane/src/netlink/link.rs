@@ -157,10 +157,18 @@ pub(super) fn set_up(index: u32, up: bool) -> LinkMessage {
     message
 }
 
-/// The request that sets MAC, MTU and up.
+/// The request that sets MTU and up. It does not name the MAC: at the very mention of one the kernel
+/// forgets all neighbours of the device.
 pub(super) fn change(index: u32, vxlan: &Vxlan) -> LinkMessage {
     let mut message = set_up(index, vxlan.up);
-    message.attributes = vec![LinkAttribute::Address(vxlan.mac.0.to_vec()), LinkAttribute::Mtu(vxlan.mtu)];
+    message.attributes = vec![LinkAttribute::Mtu(vxlan.mtu)];
+    message
+}
+
+/// The request that sets the MAC.
+pub(super) fn change_mac(index: u32, mac: Mac) -> LinkMessage {
+    let mut message = remove(index);
+    message.attributes = vec![LinkAttribute::Address(mac.0.to_vec())];
     message
 }
 

@@ -57,7 +57,8 @@ pub struct LinuxKernel {
 
 impl LinuxKernel {
     /// Opens the kernel of the current thread's network namespace. `sysctls` are those whose values
-    /// belong to an observation, besides the `rp_filter` of every link.
+    /// belong to an observation, besides the `rp_filter` of every link: those that
+    /// [`sysctls::all`](crate::desired::sysctls::all) names.
     ///
     /// # Errors
     /// [`KernelError::Socket`].
@@ -72,7 +73,8 @@ impl LinuxKernel {
         })
     }
 
-    /// The port under which [`Monitor::route`] sees the changes made through this kernel.
+    /// The port under which [`Monitor::route`] sees the changes made through this kernel. Ask again
+    /// after an observation or a change that failed.
     pub fn route_port(&self) -> u32 {
         self.socket.port()
     }

@@ -151,7 +151,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Ports of sockets whose changes are our own, and therefore known.
+    /// Ports of sockets whose changes are our own, and therefore known. Forwarding entries and sysctls
+    /// are notified without one, so what we change of these is heard of as if others did.
     pub fn own_ports(&mut self, ports: impl IntoIterator<Item = u32>) {
         self.own_ports = ports.into_iter().collect();
     }

@@ -122,22 +122,21 @@ fn fdb(socket: &mut BatchSocket, links: &[Link]) -> Result<Fdb, KernelError> {
     for link in links {
         let Some((device, vxlan)) = &link.ours else { continue };
         let any = unspecified(Family::of(vxlan.local));
-        let read = socket.query(
+        socket.query_into(
             "reading forwarding entries",
             (libc::RTM_GETNEIGH, DUMP),
             |body| neighbour::fdb_of(body, link.index),
-            |read: &mut Vec<((Device, Mac), IpAddr)>, message| {
+            &mut entries,
+            |read, message| {
                 let entry = neighbour::parse_fdb(message.payload, link.index)?;
                 read.extend(entry.map(|(mac, to)| ((*device, mac), to.unwrap_or(any))));
                 Ok(())
             },
         )?;
-        // No peer has a multicast or the all-zero MAC: floods are never ours.
-        let (floods, singles): (Vec<_>, Vec<_>) =
-            read.into_iter().partition(|((_, Mac(bytes)), _)| bytes[0] & 1 == 1 || *bytes == [0; 6]);
-        entries.extend(singles);
-        extra.extend(floods);
     }
+    // No peer has a multicast or the all-zero MAC: floods are never ours.
+    let flood = |((_, Mac(bytes)), _): &((Device, Mac), IpAddr)| bytes[0] & 1 == 1 || *bytes == [0; 6];
+    extra.extend(entries.extract_if(.., |entry| flood(entry)));
     let (table, more) = Table::from_entries(entries);
     extra.extend(more.into_iter().filter(|(key, to)| table.get(key) != Some(to)));
     extra.sort_unstable();
@@ -145,22 +144,26 @@ fn fdb(socket: &mut BatchSocket, links: &[Link]) -> Result<Fdb, KernelError> {
     Ok((table, extra.into_iter().map(|((device, mac), to)| (device, mac, to)).collect()))
 }
 
+/// Reads the permanent neighbours. As with forwarding entries, one may be passed over when its bucket
+/// changes just then, and the kernel does not say so; all network namespaces of the host share the
+/// buckets. It is then written again, which changes nothing.
 fn neighbours(
     socket: &mut BatchSocket,
     indexes: &Indexes,
 ) -> Result<Table<(Device, IpAddr), Mac>, KernelError> {
     let mut entries = Vec::new();
     for (device, index) in &indexes.0 {
-        entries.extend(socket.query(
+        socket.query_into(
             "reading neighbours",
             (libc::RTM_GETNEIGH, DUMP),
             |body| neighbour::neighbours_of(body, *index),
-            |read: &mut Vec<_>, message| {
+            &mut entries,
+            |read, message| {
                 let entry = neighbour::parse_neighbour(message.payload, *index)?;
                 read.extend(entry.map(|(address, mac)| ((*device, address), mac)));
                 Ok(())
             },
-        )?);
+        )?;
     }
     Ok(entries.into_iter().collect())
 }
@@ -170,17 +173,18 @@ type Routes = Table<(causeway_model::Prefix, u32), crate::state::Route<NextHopId
 fn routes(socket: &mut BatchSocket, indexes: &Indexes) -> Result<Routes, KernelError> {
     let mut entries = Vec::new();
     for family in families() {
-        let read = socket.query(
+        let read = socket.query_into(
             "reading routes",
             (libc::RTM_GETROUTE, DUMP),
             |body| route::all(body, family),
-            |read: &mut Vec<_>, message| {
+            &mut entries,
+            |read, message| {
                 read.extend(route::parse(message.payload, indexes)?);
                 Ok(())
             },
         );
         match read {
-            Ok(read) => entries.extend(read),
+            Ok(()) => {}
             // A table without routes does not exist.
             Err(KernelError::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => {}
             Err(error) => return Err(error),

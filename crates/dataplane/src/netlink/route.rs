@@ -60,8 +60,15 @@ pub(super) fn route(body: &mut Body<'_>, prefix: &Prefix, metric: u32, route: &R
     if let Some(src) = route.src {
         body.address(libc::RTA_PREFSRC, src);
     }
-    if let Some(mtu) = route.mtu {
-        body.nested(libc::RTA_METRICS, |metrics| metrics.u32(METRIC_MTU, mtu));
+    // A route to a next-hop object states its metrics even if it has none: without them, Linux takes
+    // over those of any IPv4 route to that object which is like it otherwise (`fib_find_info_nh`), and
+    // so an MTU could never be taken away.
+    if route.mtu.is_some() || matches!(route.hop, Hop::Group(_)) {
+        body.nested(libc::RTA_METRICS, |metrics| {
+            if let Some(mtu) = route.mtu {
+                metrics.u32(METRIC_MTU, mtu);
+            }
+        });
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn rp_filter_of_all() -> Result<u8, KernelError> {
 
 /// Whether the kernel has IPv6 at all.
 pub(super) fn has_ipv6() -> bool {
-    Path::new("/proc/sys/net/ipv6").exists()
+    Path::new("/proc/sys/net/ipv6/conf").exists()
 }
 
 /// Whether IPv6 is there and not switched off.

@@ -192,6 +192,24 @@ fn an_empty_attribute_where_a_value_belongs_is_named() {
 }
 
 #[test]
+fn what_an_old_kernel_does_not_filter_is_passed_over_here() {
+    let change = |mut bytes: Vec<u8>, at: usize, value: u8| {
+        bytes[at] = value;
+        bytes
+    };
+    let static_route = change(route_bytes(), 5, 4);
+    assert_eq!(super::route::parse(&static_route, &devices()), Ok(None));
+    let mut main_route = route_bytes();
+    Body(&mut main_route).u32(libc::RTA_TABLE, 254);
+    assert_eq!(super::route::parse(&main_route, &devices()), Ok(None));
+    let static_hop = change(group_bytes(), 2, 4);
+    assert_eq!(nexthop::parse(&static_hop, &devices()), Ok(None));
+    assert_eq!(neighbour::parse_neighbour(&neighbour_bytes(), INDEX + 1), Ok(None));
+    assert_eq!(neighbour::parse_fdb(&fdb_bytes(), INDEX + 1), Ok(None));
+    assert_eq!(neighbour::parse_fdb(&neighbour_bytes(), INDEX), Ok(None));
+}
+
+#[test]
 fn a_prefix_longer_than_an_address_is_refused() {
     let mut bytes = route_bytes();
     bytes[1] = 129;

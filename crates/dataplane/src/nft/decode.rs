@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Prefix};
 
-use super::expression::Digest;
-use super::foreign::{COMMENT, DeviceAccept, Direction, Fate, ForeignRuleKind, RuleHandle, TableFamily};
-use super::ruleset::{Base, ChainType, Elements, Hook, SetKind};
+use super::expression::{Digest, XT_MARK, XT_MARK_REVISION, xt_mark_info};
+use super::foreign::{COMMENT, Direction, Fate, ForeignAccept, ForeignRuleKind, RuleHandle, TableFamily};
+use super::ruleset::{Base, ChainType, Elements, Hook, MARK, SetKind};
 use super::uapi::*;
 use crate::device::Device;
 use crate::netlink::wire::{self, Attribute, Attributes, Malformed};
@@ -173,7 +173,7 @@ pub fn foreign_rule(payload: &[u8], policy: Fate) -> Result<(RuleHandle, Foreign
     let is_ours = comment(attributes)? == COMMENT
         || comments.iter().any(|expression| matched_comment(expression) == Some(COMMENT));
     let kind = if is_ours {
-        ForeignRuleKind::Ours(device_accept(&expressions)?)
+        ForeignRuleKind::Ours(foreign_accept(&expressions)?)
     } else {
         meaning(&expressions, policy)?
     };
@@ -207,11 +207,47 @@ fn verdict(attributes: Attributes<'_>) -> Result<Option<u32>, Malformed> {
     Ok(Some(number(verdict.nested(), NFTA_VERDICT_CODE)?))
 }
 
-/// Reads back what [`super::expression::write_device_accept`] writes.
-fn device_accept(expressions: &[Expression<'_>]) -> Result<Option<DeviceAccept>, Malformed> {
-    let &[("meta", meta), ("cmp", compare), ("counter", _), ("immediate", immediate)] = expressions else {
+/// Reads back what [`super::expression::write_foreign_accept`] writes. Either form of the mark will do in
+/// any table: newer releases of iptables-nft turn theirs into the native one.
+fn foreign_accept(expressions: &[Expression<'_>]) -> Result<Option<ForeignAccept>, Malformed> {
+    let [conditions @ .., ("counter", _), ("immediate", immediate)] = expressions else {
         return Ok(None);
     };
+    if verdict(*immediate)? != Some(NF_ACCEPT) {
+        return Ok(None);
+    }
+    let marked = match *conditions {
+        [("meta", meta), ("cmp", compare)] => return crossing(meta, compare),
+        [("meta", meta), ("bitwise", mask), ("cmp", compare)] => {
+            let bit = MARK.to_ne_bytes();
+            number(meta, NFTA_META_KEY)? == NFT_META_MARK
+                && data(mask, NFTA_BITWISE_MASK)? == bit
+                && data(mask, NFTA_BITWISE_XOR)? == [0; 4]
+                && number(compare, NFTA_CMP_OP)? == NFT_CMP_EQ
+                && data(compare, NFTA_CMP_DATA)? == bit
+        }
+        [("match", extension)] => {
+            // The kernel gives back what is behind the inversion as zeros, or not at all.
+            const MEANT: usize = 9;
+            find(extension, NFTA_MATCH_NAME)?.is_some_and(|name| name.text() == XT_MARK)
+                && number(extension, NFTA_MATCH_REV)? == XT_MARK_REVISION
+                && find(extension, NFTA_MATCH_INFO)?
+                    .is_some_and(|info| info.value.get(..MEANT) == xt_mark_info().get(..MEANT))
+        }
+        _ => false,
+    };
+    Ok(marked.then_some(ForeignAccept::Marked))
+}
+
+/// The value in an attribute that holds data; nothing if there is none.
+fn data(attributes: Attributes<'_>, kind: u16) -> Result<&[u8], Malformed> {
+    let Some(data) = find(attributes, kind)? else {
+        return Ok(&[]);
+    };
+    Ok(find(data.nested(), NFTA_DATA_VALUE)?.map_or(&[], |value| value.value))
+}
+
+fn crossing(meta: Attributes<'_>, compare: Attributes<'_>) -> Result<Option<ForeignAccept>, Malformed> {
     let direction = match number(meta, NFTA_META_KEY)? {
         NFT_META_IIFNAME => Direction::In,
         NFT_META_OIFNAME => Direction::Out,
@@ -220,9 +256,9 @@ fn device_accept(expressions: &[Expression<'_>]) -> Result<Option<DeviceAccept>,
     let name = need(need(compare, NFTA_CMP_DATA)?.nested(), NFTA_DATA_VALUE)?;
     // Without its zero byte it would match every name that begins so.
     let whole = name.value.last() == Some(&0);
-    let accepts = number(compare, NFTA_CMP_OP)? == NFT_CMP_EQ && verdict(immediate)? == Some(NF_ACCEPT);
-    let device = Device::from_name(name.text()).filter(|_| whole && accepts);
-    Ok(device.map(|device| DeviceAccept { direction, device }))
+    let equal = number(compare, NFTA_CMP_OP)? == NFT_CMP_EQ;
+    let device = Device::from_name(name.text()).filter(|_| whole && equal);
+    Ok(device.map(|device| ForeignAccept::Crossing { direction, device }))
 }
 
 /// Expressions that only look at a packet or note something.
@@ -345,24 +381,27 @@ pub fn elements(payload: &[u8], into: &mut Vec<RawElement>) -> Result<(), Malfor
     Ok(())
 }
 
-/// The elements of a set in our terms; `None` if some are none that we write.
-pub fn assemble(kind: SetKind, mut raw: Vec<RawElement>) -> Option<Elements> {
+/// Sorts what a dump of elements said; `false` if it says one twice. A hash set that grows while it is
+/// dumped shows some elements twice and others not at all (`nft_rhash_walk`).
+pub fn sort_whole(raw: &mut [RawElement]) -> bool {
     raw.sort_unstable();
-    match kind {
-        SetKind::Addresses => Some(Elements::Addresses(raw.into_iter().map(|element| element.key).collect())),
-        SetKind::Prefixes => {
-            let mut prefixes = Vec::with_capacity(raw.len() / 2);
-            let mut ahead = raw.iter().peekable();
-            while let Some(element) = ahead.next() {
-                // An end without a beginning closes the gap before the first interval (`nft` adds it).
-                if element.mark == Mark::End {
-                    continue;
-                }
-                prefixes.push(interval(element.key, ahead.peek().map(|next| next.key))?);
-            }
-            Some(Elements::Prefixes(prefixes))
+    raw.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// Sorted elements in our terms; `None` if some are none that we write.
+pub fn assemble(kind: SetKind, raw: &[RawElement]) -> Option<Elements> {
+    if kind == SetKind::Addresses {
+        return Some(Elements::Addresses(raw.iter().map(|element| element.key).collect()));
+    }
+    let mut prefixes = Vec::with_capacity(raw.len() / 2);
+    let mut ahead = raw.iter().peekable();
+    while let Some(element) = ahead.next() {
+        // An end without a beginning closes the gap before the first interval (`nft` adds it).
+        if element.mark == Mark::Start {
+            prefixes.push(interval(element.key, ahead.peek().map(|next| next.key))?);
         }
     }
+    Some(Elements::Prefixes(prefixes))
 }
 
 /// The prefix from `first` up to just before `end`, or up to the last address of all.
@@ -377,6 +416,125 @@ fn interval(first: IpAddr, end: Option<IpAddr>) -> Option<Prefix> {
         None => u128::MAX >> (128 - family_bits),
     };
     let differing = (128 - (bits(first) ^ last).leading_zeros()) as u8;
-    let prefix = Prefix::containing(first, family_bits - differing)?;
+    let prefix = Prefix::containing(first, family_bits.checked_sub(differing)?)?;
     (prefix.first() == first && bits(prefix.last()) == last).then_some(prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn raw(elements: &[(&str, Mark)]) -> Vec<RawElement> {
+        elements.iter().map(|(key, mark)| RawElement { key: key.parse().unwrap(), mark: *mark }).collect()
+    }
+
+    fn prefixes(elements: &[(&str, Mark)]) -> Option<String> {
+        let mut raw = raw(elements);
+        assert!(sort_whole(&mut raw));
+        assemble(SetKind::Prefixes, &raw).map(|elements| elements.to_string())
+    }
+
+    #[test]
+    fn intervals_are_read_as_prefixes() {
+        use Mark::{End, Start};
+        let adjacent = [("10.1.0.0", Start), ("10.1.0.0", End), ("10.2.0.0", End), ("10.0.0.0", Start)];
+        assert_eq!(prefixes(&adjacent).as_deref(), Some("10.0.0.0/16, 10.1.0.0/16"));
+        // `nft` leaves out the end where the next interval begins at once, and adds one at zero.
+        let short = [("0.0.0.0", End), ("10.0.0.0", Start), ("10.1.0.0", Start), ("10.2.0.0", End)];
+        assert_eq!(prefixes(&short), prefixes(&adjacent));
+        assert_eq!(prefixes(&[("fe00::", Start)]).as_deref(), Some("fe00::/7"));
+        assert_eq!(prefixes(&[("0.0.0.0", Start)]).as_deref(), Some("0.0.0.0/0"));
+        assert_eq!(prefixes(&[("::", Start)]).as_deref(), Some("::/0"));
+        assert_eq!(prefixes(&[]).as_deref(), Some(""));
+        assert_eq!(prefixes(&[("10.0.0.1", Start), ("10.0.0.3", End)]), None);
+        assert_eq!(prefixes(&[("10.0.0.0", Start), ("10.0.0.3", End)]), None);
+    }
+
+    #[test]
+    fn a_dump_that_says_an_element_twice_is_not_whole() {
+        let mut twice =
+            raw(&[("10.0.0.1", Mark::Start), ("10.0.0.2", Mark::Start), ("10.0.0.1", Mark::Start)]);
+        assert!(!sort_whole(&mut twice));
+    }
+
+    /// A rule of ours in an iptables chain: a match by this extension, then accept.
+    fn with_extension(name: &str, revision: u32, info: &[u8]) -> Option<ForeignAccept> {
+        let mut bytes = Vec::new();
+        wire::write_message(&mut bytes, 0, 0, 0, |body| {
+            let mut named = |name: &str, data: &dyn Fn(&mut wire::Body<'_>)| {
+                body.nested(NFTA_LIST_ELEM, |body| {
+                    body.attribute(NFTA_EXPR_NAME, name.as_bytes());
+                    body.nested(NFTA_EXPR_DATA, |body| data(body));
+                });
+            };
+            named("match", &|body| {
+                body.attribute(NFTA_MATCH_NAME, name.as_bytes());
+                body.attribute(NFTA_MATCH_REV, &revision.to_be_bytes());
+                body.attribute(NFTA_MATCH_INFO, info);
+            });
+            named("counter", &|_| {});
+            named("immediate", &|body| {
+                body.attribute(NFTA_IMMEDIATE_DREG, &NFT_REG_VERDICT.to_be_bytes());
+                body.nested(NFTA_IMMEDIATE_DATA, |body| {
+                    body.nested(NFTA_DATA_VERDICT, |body| {
+                        body.attribute(NFTA_VERDICT_CODE, &NF_ACCEPT.to_be_bytes());
+                    });
+                });
+            });
+        });
+        let list = Attribute { kind: NFTA_RULE_EXPRESSIONS, value: &bytes[wire::HEADER..] };
+        let expressions: Vec<_> = list.nested().map(|item| expression(item.unwrap()).unwrap()).collect();
+        foreign_accept(&expressions).unwrap()
+    }
+
+    #[test]
+    fn the_extension_of_iptables_that_matches_marks_is_ours_with_our_bit_alone() {
+        let info = xt_mark_info();
+        assert_eq!(with_extension(XT_MARK, XT_MARK_REVISION, &info), Some(ForeignAccept::Marked));
+        assert_eq!(with_extension("connmark", XT_MARK_REVISION, &info), None);
+        assert_eq!(with_extension(XT_MARK, 0, &info), None);
+        assert_eq!(with_extension(XT_MARK, XT_MARK_REVISION, &info[..8]), None);
+        // Another mark, another mask, inverted.
+        for changed in [0, 4, 8] {
+            let mut other = info;
+            other[changed] ^= 1;
+            assert_eq!(with_extension(XT_MARK, XT_MARK_REVISION, &other), None, "{changed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(payload in proptest::collection::vec(any::<u8>(), 0..96)) {
+            let _ = (chain(&payload), own_rule(&payload), set(&payload));
+            let _ = foreign_rule(&payload, Fate::Drop);
+            let mut all = Vec::new();
+            let _ = elements(&payload, &mut all);
+            let _ = assemble(SetKind::Prefixes, &all);
+        }
+
+        #[test]
+        fn no_expressions_make_it_panic(
+            names in proptest::collection::vec(0..10usize, 0..6),
+            data in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            const NAMES: [&str; 10] = [
+                "meta", "cmp", "bitwise", "counter", "immediate", "match", "target", "lookup", "reject",
+                "unknown",
+            ];
+            let mut bytes = Vec::new();
+            wire::write_message(&mut bytes, 0, 0, 0, |body| {
+                body.fixed(&[NFPROTO_IPV4, 0, 0, 0]);
+                body.attribute(NFTA_RULE_HANDLE, &7u64.to_be_bytes());
+                body.nested(NFTA_RULE_EXPRESSIONS, |body| for name in names {
+                    body.nested(NFTA_LIST_ELEM, |body| {
+                        body.attribute(NFTA_EXPR_NAME, NAMES[name].as_bytes());
+                        body.attribute(NFTA_EXPR_DATA, &data);
+                    });
+                });
+            });
+            let _ = foreign_rule(&bytes[wire::HEADER..], Fate::Accept);
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::expression::Digest;
-use super::foreign::{DeviceAccept, Direction, ForeignChain};
+use super::foreign::{ForeignAccept, ForeignChain};
 use super::observed::{Observed, ObservedChain, ObservedSet, ObservedTable};
 use super::ruleset::{Chain, Elements, Ruleset, Set};
 use super::transaction::{Change, Transaction};
@@ -25,13 +25,8 @@ pub fn diff(desired: Option<&Ruleset>, observed: &Observed) -> Option<Transactio
             mend(desired, &ObservedTable::default(), &mut changes);
         }
     }
-    let devices = desired.map_or(&[][..], |desired| &desired.accept_in_foreign_forward);
-    let wanted: BTreeSet<DeviceAccept> = devices
-        .iter()
-        .flat_map(|device| {
-            [Direction::In, Direction::Out].map(|direction| DeviceAccept { direction, device: *device })
-        })
-        .collect();
+    let accepts = desired.map_or(&[][..], |desired| &desired.accept_in_foreign_forward);
+    let wanted: BTreeSet<ForeignAccept> = accepts.iter().copied().collect();
     for chain in foreign_forward {
         mend_foreign(&wanted, chain, &mut changes);
     }
@@ -108,7 +103,7 @@ fn mend_chain(chain: &Chain, found: Option<&ObservedChain>, changes: &mut Vec<Ch
     changes.extend(rules.iter().cloned().map(|rule| Change::AddRule { chain: name.clone(), rule }));
 }
 
-fn mend_foreign(wanted: &BTreeSet<DeviceAccept>, chain: &ForeignChain, changes: &mut Vec<Change>) {
+fn mend_foreign(wanted: &BTreeSet<ForeignAccept>, chain: &ForeignChain, changes: &mut Vec<Change>) {
     let mut missing = if chain.drops() { wanted.clone() } else { BTreeSet::new() };
     let mut superfluous = Vec::new();
     for (rule, accept) in chain.ours() {

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Prefix};
 
-use super::ruleset::{Action, Address, Match, Rule};
+use super::foreign::{Direction, ForeignAccept, ForeignChainId};
+use super::ruleset::{Action, Address, MARK, Match, Rule};
 use super::uapi::*;
 use crate::device::Overlay;
 use crate::netlink::wire::{self, Body};
@@ -22,7 +23,7 @@ const FNV_PRIME: u64 = 0x0100_0000_01b3;
 pub struct Digest(u32);
 
 impl Digest {
-    /// The digest of a rule: the same on every machine and in every run.
+    /// The digest of a rule: the same in every run and on every machine of one byte order.
     pub fn of(rule: &Rule) -> Digest {
         let mut bytes = Vec::with_capacity(512);
         wire::write_message(&mut bytes, 0, 0, 0, |body| write(body, rule));
@@ -34,7 +35,7 @@ impl Digest {
         Digest((hash ^ (hash >> 32)) as u32)
     }
 
-    /// The digest at the end of a comment that [`comment`] made.
+    /// The digest at the end of the comment of one of our rules.
     pub fn in_comment(comment: &str) -> Option<Digest> {
         let (_, hex) = comment.rsplit_once('#')?;
         let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
@@ -67,14 +68,43 @@ pub fn write(body: &mut Body<'_>, rule: &Rule) {
     writer.action(&rule.action);
 }
 
-/// Writes `iifname` or `oifname` equal to `name`, a counter and accept, in the form that
-/// `iptables-nft` reads as `-i NAME -j ACCEPT`.
-pub fn write_device_accept(body: &mut Body<'_>, key: u32, name: &str) {
+/// Writes a rule of ours for `chain`, in the form that `iptables-nft` reads as `-i NAME -j ACCEPT`, `-o`,
+/// or `-m mark`.
+pub fn write_foreign_accept(body: &mut Body<'_>, accept: ForeignAccept, chain: &ForeignChainId) {
     let mut writer = Writer { body, family: None };
-    writer.meta(key);
-    writer.compare(NFT_CMP_EQ, &[name.as_bytes(), &[0]].concat());
+    match accept {
+        ForeignAccept::Crossing { direction, device } => {
+            writer.meta(match direction {
+                Direction::In => NFT_META_IIFNAME,
+                Direction::Out => NFT_META_OIFNAME,
+            });
+            writer.compare(NFT_CMP_EQ, &[device.name().as_bytes(), &[0]].concat());
+        }
+        // iptables-nft before 1.8.8 passes over the native form without a word and so takes the rule
+        // for an accept of everything: https://github.com/kubernetes/kubernetes/issues/112477
+        ForeignAccept::Marked if chain.is_of_iptables() => writer.expression("match", |body| {
+            text(body, NFTA_MATCH_NAME, XT_MARK);
+            be32(body, NFTA_MATCH_REV, XT_MARK_REVISION);
+            body.attribute(NFTA_MATCH_INFO, &xt_mark_info());
+        }),
+        ForeignAccept::Marked => writer.condition(&Match::Marked),
+    }
     writer.expression("counter", |_| {});
     writer.verdict(NF_ACCEPT);
+}
+
+/// The extension of iptables that matches marks.
+pub const XT_MARK: &str = "mark";
+/// The revision of it that we write.
+pub const XT_MARK_REVISION: u32 = 1;
+
+/// `struct xt_mark_mtinfo1`, for `--mark 0x1000/0x1000`: mark, mask, not inverted, and padding up to a
+/// multiple of 8 bytes, which the kernel insists on (`XT_ALIGN`).
+pub fn xt_mark_info() -> [u8; 16] {
+    let mut info = [0; 16];
+    info[..4].copy_from_slice(&MARK.to_ne_bytes());
+    info[4..8].copy_from_slice(&MARK.to_ne_bytes());
+    info
 }
 
 /// Appends a number in network byte order.
@@ -169,6 +199,11 @@ impl Writer<'_, '_> {
                 self.bitwise(&IPS_DST_NAT.to_ne_bytes(), &[0; 4]);
                 self.compare(NFT_CMP_NEQ, &[0; 4]);
             }
+            Match::Marked => {
+                self.meta(NFT_META_MARK);
+                self.bitwise(&MARK.to_ne_bytes(), &[0; 4]);
+                self.compare(NFT_CMP_EQ, &MARK.to_ne_bytes());
+            }
         }
     }
 
@@ -193,6 +228,8 @@ impl Writer<'_, '_> {
             Action::RewriteSource(from, to) => self.rewrite(Field::Source, from, to),
             Action::RewriteDestination(from, to) => self.rewrite(Field::Destination, from, to),
             Action::ClampMss(bytes) => self.clamp_mss(*bytes),
+            Action::Mark => self.set_mark(MARK),
+            Action::Unmark => self.set_mark(0),
         }
     }
 
@@ -287,6 +324,16 @@ impl Writer<'_, '_> {
             be32(body, NFTA_EXTHDR_OFFSET, VALUE);
             be32(body, NFTA_EXTHDR_LEN, 2);
             be32(body, NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT);
+        });
+    }
+
+    /// Gives our bit of the mark the value that it has in `bit`.
+    fn set_mark(&mut self, bit: u32) {
+        self.meta(NFT_META_MARK);
+        self.bitwise(&(!MARK).to_ne_bytes(), &bit.to_ne_bytes());
+        self.expression("meta", |body| {
+            be32(body, NFTA_META_KEY, NFT_META_MARK);
+            be32(body, NFTA_META_SREG, NFT_REG_1);
         });
     }
 

@@ -2,8 +2,8 @@
 //! the same hook, so where such a chain drops what it does not know, rules of ours must stand in it.
 //!
 //! They stand *behind* the rules that others wrote, so that drops of invalid packets and network
-//! policies still apply: last, or right before an unconditional drop or reject. They match devices
-//! only, in the one form that `iptables-nft` can read. A rule that others append behind ours and
+//! policies still apply: last, or right before an unconditional drop or reject. They match a device or
+//! our mark only, in forms that every `iptables-nft` reads. A rule that others append behind ours and
 //! that can only accept is left there: some tools insist on being last, and the two would move their
 //! rules for ever.
 
@@ -48,6 +48,13 @@ pub struct ForeignChainId {
     pub chain: String,
 }
 
+impl ForeignChainId {
+    /// Whether iptables-nft takes its table for one of its own, whoever made it.
+    pub fn is_of_iptables(&self) -> bool {
+        self.family != TableFamily::Inet && ["filter", "mangle", "security"].contains(&self.table.as_str())
+    }
+}
+
 impl fmt::Display for ForeignChainId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.family, self.table, self.chain)
@@ -72,13 +79,25 @@ pub enum Direction {
     Out,
 }
 
-/// A rule of ours in a foreign chain: accept what crosses this device in this direction.
+/// What a rule of ours in a foreign chain accepts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct DeviceAccept {
-    /// Which way.
-    pub direction: Direction,
-    /// Which device.
-    pub device: Device,
+pub enum ForeignAccept {
+    /// What crosses a device.
+    Crossing {
+        /// Which way.
+        direction: Direction,
+        /// Which device.
+        device: Device,
+    },
+    /// What carries [`super::MARK`].
+    Marked,
+}
+
+impl ForeignAccept {
+    /// What crosses `device`, either way.
+    pub fn crossing(device: Device) -> [ForeignAccept; 2] {
+        [Direction::In, Direction::Out].map(|direction| ForeignAccept::Crossing { direction, device })
+    }
 }
 
 /// The number that the kernel gave to a rule; unique in its table and never used again.
@@ -89,7 +108,7 @@ pub struct RuleHandle(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ForeignRuleKind {
     /// Ours, by its comment; `None` if it is not what we write.
-    Ours(Option<DeviceAccept>),
+    Ours(Option<ForeignAccept>),
     /// Of others, and no packet that it lets pass is dropped by it or by what it leads to.
     Harmless,
     /// Of others, and may drop some packets, here or in a chain that it jumps to.
@@ -146,7 +165,7 @@ impl ForeignChain {
 
     /// Rules of ours with what they accept; `None` for one that is not what we write or that stands
     /// at the wrong place: ahead of a rule of others that may drop, or behind the end.
-    pub fn ours(&self) -> impl Iterator<Item = (RuleHandle, Option<DeviceAccept>)> {
+    pub fn ours(&self) -> impl Iterator<Item = (RuleHandle, Option<ForeignAccept>)> {
         let (end, _) = self.end();
         let restrictive = |rule: &ForeignRule| rule.kind == ForeignRuleKind::Restrictive;
         let behind = self.rules[..end].iter().rposition(restrictive).map_or(0, |at| at + 1);
@@ -186,7 +205,7 @@ mod tests {
     use super::ForeignRuleKind::*;
     use super::*;
 
-    const IN: DeviceAccept = DeviceAccept { direction: Direction::In, device: Device::ALL[0] };
+    const IN: ForeignAccept = ForeignAccept::Crossing { direction: Direction::In, device: Device::ALL[0] };
 
     fn chain(policy: Fate, kinds: &[ForeignRuleKind]) -> ForeignChain {
         let rules = kinds.iter().zip(1..).map(|(kind, n)| ForeignRule { handle: RuleHandle(n), kind: *kind });

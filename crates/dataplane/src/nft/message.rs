@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use causeway_model::{Family, Prefix};
 
 use super::expression::{self, be32, octets, text};
-use super::foreign::{COMMENT, Direction, ForeignChainId, TableFamily};
+use super::foreign::{COMMENT, ForeignChainId, TableFamily};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};
 use super::uapi::*;
@@ -138,13 +138,8 @@ impl Writer {
                     if let Some(rule) = before {
                         body.attribute(NFTA_RULE_POSITION, &rule.0.to_be_bytes());
                     }
-                    let key = match accept.direction {
-                        Direction::In => NFT_META_IIFNAME,
-                        Direction::Out => NFT_META_OIFNAME,
-                    };
-                    let name = accept.device.name();
                     body.nested(NFTA_RULE_EXPRESSIONS, |body| {
-                        expression::write_device_accept(body, key, name);
+                        expression::write_foreign_accept(body, *accept, chain);
                     });
                     write_comment(body, COMMENT);
                 });

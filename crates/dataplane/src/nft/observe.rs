@@ -130,11 +130,18 @@ fn read_set(
     let take = |raw: &mut Vec<RawElement>, message: &crate::netlink::wire::Message<'_>| {
         decode::elements(message.payload, raw)
     };
-    let raw = socket.queries.query("dump of nftables set elements", head, body, take)?;
-    Ok(match decode::assemble(set_kind, raw) {
-        Some(elements) => ObservedSet::Plain { family, elements },
-        None => ObservedSet::Odd,
-    })
+    let operation = "dump of nftables set elements";
+    for _ in 0..ATTEMPTS {
+        let mut raw = socket.queries.query(operation, head, body, take)?;
+        if !decode::sort_whole(&mut raw) {
+            continue;
+        }
+        return Ok(match decode::assemble(set_kind, &raw) {
+            Some(elements) => ObservedSet::Plain { family, elements },
+            None => ObservedSet::Odd,
+        });
+    }
+    Err(KernelError::Interrupted { operation, attempts: ATTEMPTS })
 }
 
 /// A chain of others, if it is a base chain at the forward hook that sees IP packets.

@@ -7,10 +7,17 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Prefix, UdpPort};
 
-use crate::device::{Device, Overlay};
+use super::foreign::ForeignAccept;
+use crate::device::Overlay;
 
 /// Name of our table, of family `inet`.
 pub const TABLE: &str = "causeway";
+
+/// The bit of the packet mark that is ours: a packet that our forward chain lets foreign ones accept.
+/// It is on a packet from there to the end of postrouting only. Bits that others use by default:
+/// 0x80 AWS's CNI, 0xf00 Cilium, 0x2000 the CNI plugin `portmap` and Podman, 0x4000 and 0x8000 kube-proxy
+/// and kubelet, 0xffff0000 Calico, kube-router, Weave Net and Tailscale.
+pub const MARK: u32 = 0x1000;
 
 /// Our whole table, and what must stand elsewhere.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,9 +26,9 @@ pub struct Ruleset {
     pub sets: Vec<Set>,
     /// Base chains.
     pub chains: Vec<Chain>,
-    /// Devices whose forwarded packets foreign forward chains must accept, where their policy or
-    /// their last rule drops. Our own forward chain limits what that opens.
-    pub accept_in_foreign_forward: Vec<Device>,
+    /// What foreign forward chains must accept, where their policy or their last rule drops. Our own
+    /// forward chain limits what that opens.
+    pub accept_in_foreign_forward: Vec<ForeignAccept>,
 }
 
 /// A named set of addresses or of prefixes.
@@ -184,6 +191,8 @@ pub enum Match {
     TcpSyn,
     /// Its connection's destination was translated here.
     Dnat,
+    /// It carries [`MARK`].
+    Marked,
 }
 
 /// A condition on an address.
@@ -220,4 +229,8 @@ pub enum Action {
     RewriteDestination(Prefix, Prefix),
     /// Lower the TCP maximum segment size that it announces to this many bytes, never raise it.
     ClampMss(u16),
+    /// Set [`MARK`] and leave the other bits.
+    Mark,
+    /// Clear [`MARK`] and leave the other bits.
+    Unmark,
 }

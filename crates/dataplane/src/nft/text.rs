@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use causeway_model::{Family, Prefix};
 
 use super::expression::{comment, device_stem, octets};
-use super::foreign::{COMMENT, DeviceAccept, Direction};
+use super::foreign::{COMMENT, Direction, ForeignAccept};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};
 
@@ -37,8 +37,8 @@ impl Display for Ruleset {
             gap = "\n";
         }
         writeln!(f, "}}")?;
-        for device in &self.accept_in_foreign_forward {
-            writeln!(f, "# foreign forward chains that drop: accept what crosses {device}")?;
+        for accept in &self.accept_in_foreign_forward {
+            writeln!(f, "# foreign forward chains that drop: {accept}")?;
         }
         Ok(())
     }
@@ -144,13 +144,18 @@ impl Display for Base {
     }
 }
 
-impl Display for DeviceAccept {
+impl Display for ForeignAccept {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let key = match self.direction {
-            Direction::In => "iifname",
-            Direction::Out => "oifname",
-        };
-        write!(f, "{key} \"{}\" counter accept", self.device)
+        match self {
+            ForeignAccept::Crossing { direction: Direction::In, device } => {
+                write!(f, "iifname \"{device}\"")?
+            }
+            ForeignAccept::Crossing { direction: Direction::Out, device } => {
+                write!(f, "oifname \"{device}\"")?
+            }
+            ForeignAccept::Marked => Match::Marked.fmt(f)?,
+        }
+        f.write_str(" counter accept")
     }
 }
 
@@ -180,6 +185,7 @@ impl Display for Match {
             Match::UdpTo(port) => write!(f, "udp dport {port}"),
             Match::TcpSyn => f.write_str("tcp flags syn"),
             Match::Dnat => f.write_str("ct status dnat"),
+            Match::Marked => write!(f, "meta mark & {MARK:#010x} == {MARK:#010x}"),
         }
     }
 }
@@ -219,6 +225,8 @@ impl Display for Action {
             Action::RewriteSource(_, to) => write_rewrite(f, "saddr", to),
             Action::RewriteDestination(_, to) => write_rewrite(f, "daddr", to),
             Action::ClampMss(bytes) => write!(f, "tcp option maxseg size set {bytes}"),
+            Action::Mark => write!(f, "meta mark set meta mark | {MARK:#010x}"),
+            Action::Unmark => write!(f, "meta mark set meta mark & {:#010x}", !MARK),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A change of nftables: all of it is done, or nothing.
 
-use super::foreign::{DeviceAccept, ForeignChainId, RuleHandle};
+use super::foreign::{ForeignAccept, ForeignChainId, RuleHandle};
 use super::ruleset::{Base, Elements, Rule, SetKind};
 use causeway_model::Family;
 
@@ -74,12 +74,12 @@ pub enum Change {
         /// The rule.
         rule: Rule,
     },
-    /// Let a foreign chain accept what crosses a device.
+    /// Let a foreign chain accept what is ours.
     AddAccept {
         /// The chain.
         chain: ForeignChainId,
         /// What it accepts.
-        accept: DeviceAccept,
+        accept: ForeignAccept,
         /// The rule that it goes before; `None`: last.
         before: Option<RuleHandle>,
     },

@@ -83,6 +83,8 @@ pub const NFT_REG_1: u32 = 1;
 
 pub const NFTA_META_DREG: u16 = 1;
 pub const NFTA_META_KEY: u16 = 2;
+pub const NFTA_META_SREG: u16 = 3;
+pub const NFT_META_MARK: u32 = 3;
 pub const NFT_META_IIFNAME: u32 = 6;
 pub const NFT_META_OIFNAME: u32 = 7;
 pub const NFT_META_NFPROTO: u32 = 15;
@@ -146,5 +148,7 @@ pub const TCPOPT_MAXSEG: u8 = 2;
 pub const NFTA_TARGET_NAME: u16 = 1;
 /// `NFTA_MATCH_NAME` of `nf_tables_compat.h`.
 pub const NFTA_MATCH_NAME: u16 = 1;
+/// `NFTA_MATCH_REV` of `nf_tables_compat.h`.
+pub const NFTA_MATCH_REV: u16 = 2;
 /// `NFTA_MATCH_INFO` of `nf_tables_compat.h`.
 pub const NFTA_MATCH_INFO: u16 = 3;

@@ -70,7 +70,7 @@ fn further_destinations_floods_and_odd_forwarding_entries_are_told_apart() {
         assert_eq!(observed.fdb.get(&(BRIDGE, mac(2))), Some(&address("192.0.2.2")));
         assert_eq!(observed.fdb.get(&(BRIDGE, mac(3))), Some(&address("0.0.0.0")));
         assert_eq!(observed.fdb.get(&(BRIDGE, mac(4))), Some(&address("0.0.0.0")));
-        let mut extra = observed.extra_fdb.clone();
+        let mut extra = observed.extra_fdb;
         extra.sort();
         let (flood, multicast) = (Mac([0; 6]), Mac([1, 0, 0x5e, 0, 0, 1]));
         assert_eq!(

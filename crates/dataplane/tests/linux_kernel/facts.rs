@@ -67,10 +67,9 @@ fn local_address_and_learning_change_in_place_but_not_family_port_or_network() {
         run("ip link set vx-bridge type vxlan id 54 learning");
         kernel.apply(&[Step::SetDevice(BRIDGE, moved.clone())]).unwrap();
         assert_eq!(observe(&mut kernel).devices[&BRIDGE].vxlan, moved);
-        for refused in [
-            Vxlan { local: address("2001:db8::77"), ..moved.clone() },
-            Vxlan { vni: Vni(56), ..moved.clone() },
-        ] {
+        for refused in
+            [Vxlan { local: address("2001:db8::77"), ..moved.clone() }, Vxlan { vni: Vni(56), ..moved }]
+        {
             assert_eq!(kernel.apply(&[Step::SetDevice(BRIDGE, refused)]).unwrap_err().failed.len(), 1);
         }
     });
@@ -112,5 +111,35 @@ fn an_mtu_below_1280_takes_ipv6_away_but_for_next_hops_and_their_routes() {
         let left: Vec<Prefix> = observed.routes.iter().map(|((p, _), _)| *p).collect();
         assert_eq!(left, ["10.2.0.0/24", "198.18.0.2/32", "2001:db8:2::/64"].map(prefix));
         assert_eq!((observed.next_hops.len(), observed.groups.len()), (2, 2));
+    });
+}
+
+#[test]
+fn a_new_mac_makes_the_device_forget_its_neighbours_and_nothing_else() {
+    in_namespace(|| {
+        let mut kernel = kernel();
+        kernel.apply(&everything()).unwrap();
+        let before = observe(&mut kernel);
+        // Not even a change of everything else does so.
+        kernel.apply(&[Step::SetDevice(BRIDGE, Vxlan { mtu: 1400, ..vxlan(BRIDGE) })]).unwrap();
+        assert_eq!(observe(&mut kernel).neighbours, before.neighbours);
+        kernel.apply(&[Step::SetMac(BRIDGE, mac(9))]).unwrap();
+        let after = observe(&mut kernel);
+        assert!(after.neighbours.is_empty());
+        assert_eq!((&after.routes, &after.groups), (&before.routes, &before.groups));
+        assert_eq!((&after.fdb, &after.addresses), (&before.fdb, &before.addresses));
+    });
+}
+
+#[test]
+fn a_unicast_mac_has_one_destination_however_many_are_appended() {
+    in_namespace(|| {
+        let mut kernel = kernel();
+        kernel.apply(&ground(BRIDGE)).unwrap();
+        run("bridge fdb append 02:c5:00:00:00:02 dev vx-bridge dst 192.0.2.2 self permanent");
+        run("bridge fdb append 02:c5:00:00:00:02 dev vx-bridge dst 192.0.2.3 self permanent");
+        let observed = observe(&mut kernel);
+        assert_eq!(observed.fdb.get(&(BRIDGE, mac(2))), Some(&address("192.0.2.2")));
+        assert_eq!(observed.extra_fdb, []);
     });
 }

@@ -2,9 +2,11 @@
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::*;
 use causeway_dataplane::KernelError;
+use causeway_dataplane::netlink::BatchSocket;
 use causeway_dataplane::state::metric;
 
 const MANY: u32 = 5_000;
@@ -34,8 +36,8 @@ fn peer(number: u32) -> Peer {
         underlay: IpAddr::V4(underlay),
         mac: Mac::of_vtep(overlay),
         pods: [
-            Prefix::containing(IpAddr::V4(Ipv4Addr::from(0x0a80_0000 + (number << 8))), 24).unwrap(),
-            Prefix::containing(at(0x2001_0db8_0000_0000_0000_0000_0000_0000), 128).unwrap(),
+            Prefix::host(IpAddr::V4(Ipv4Addr::from(0x0a80_0000 + number))),
+            Prefix::host(at(0x2001_0db8_0000_0000_0000_0000_0000_0000)),
         ],
     }
 }
@@ -51,6 +53,19 @@ fn steps_of(number: u32) -> Vec<Step> {
     steps
 }
 
+/// Observes until `whole` holds. All network namespaces share the kernel's neighbour table, and a dump
+/// passes over an entry whose bucket another one changes just then.
+fn observe_until(kernel: &mut LinuxKernel, whole: impl Fn(&Observed) -> bool) -> Observed {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let observed = observe(kernel);
+        if whole(&observed) {
+            return observed;
+        }
+        assert!(Instant::now() < deadline, "{} neighbours", observed.neighbours.len());
+    }
+}
+
 #[test]
 fn five_thousand_peers_are_written_read_written_again_and_removed() {
     in_namespace(|| {
@@ -58,10 +73,9 @@ fn five_thousand_peers_are_written_read_written_again_and_removed() {
         kernel.apply(&ground(BRIDGE)).unwrap();
         let steps: Vec<Step> = (0..MANY).flat_map(steps_of).collect();
         kernel.apply(&steps).unwrap();
-        let observed = observe(&mut kernel);
         let many = MANY as usize;
-        assert_eq!(observed.fdb.len(), many);
-        assert_eq!((observed.neighbours.len(), observed.routes.len()), (2 * many, 2 * many));
+        let observed = observe_until(&mut kernel, |observed| observed.neighbours.len() == 2 * many);
+        assert_eq!((observed.fdb.len(), observed.routes.len()), (many, 2 * many));
         for number in 0..MANY {
             let peer = peer(number);
             assert_eq!(observed.fdb.get(&(BRIDGE, peer.mac)), Some(&peer.underlay));
@@ -75,8 +89,8 @@ fn five_thousand_peers_are_written_read_written_again_and_removed() {
         let again = observe(&mut kernel);
         assert_eq!((&again.fdb, &again.routes), (&observed.fdb, &observed.routes));
 
-        let mut remove: Vec<Step> =
-            observed.routes.iter().map(|((prefix, metric), _)| Step::DelRoute(*prefix, *metric)).collect();
+        let routes = observed.routes.iter();
+        let mut remove: Vec<Step> = routes.map(|((p, metric), _)| Step::DelRoute(*p, *metric)).collect();
         remove.extend(observed.neighbours.iter().map(|((d, a), _)| Step::DelNeighbour(*d, *a)));
         remove.extend(observed.fdb.iter().map(|((d, m), to)| Step::DelFdb(*d, *m, *to)));
         kernel.apply(&remove).unwrap();
@@ -115,6 +129,36 @@ fn errors_all_over_a_large_batch_are_each_matched_to_their_step() {
 }
 
 #[test]
+fn answers_that_found_no_room_make_their_changes_count_as_failed() {
+    in_namespace(|| {
+        use nix::sys::socket::{setsockopt, sockopt};
+        let mut socket = BatchSocket::open(netlink_sys::protocols::NETLINK_ROUTE).unwrap();
+        setsockopt(&socket, sockopt::RcvBuf, &4096).unwrap();
+        let remove_nothing = |socket: &mut BatchSocket, tag| {
+            socket.push(tag, "removing a link", (libc::RTM_DELLINK, 0), |body| {
+                body.fixed(&[0; 4]);
+                body.fixed(&0x7fff_0000_u32.to_ne_bytes());
+                body.fixed(&[0; 8]);
+            });
+        };
+        (0..500).for_each(|tag| remove_nothing(&mut socket, tag));
+        let mut failed = socket.finish();
+        failed.sort_by_key(|(tag, _)| *tag);
+        assert!(failed.iter().map(|(tag, _)| *tag).eq(0..500));
+        let unknown = |error: &KernelError| {
+            matches!(error, KernelError::Socket { source, .. }
+                if source.raw_os_error() == Some(libc::ENOBUFS))
+        };
+        assert!(failed.iter().any(|(_, error)| unknown(error)));
+        assert!(failed.iter().any(|(_, error)| matches!(error, KernelError::Refused { .. })));
+        // What was lost does not disturb what follows.
+        remove_nothing(&mut socket, 7);
+        let failed = socket.finish();
+        assert!(matches!(failed[..], [(7, KernelError::Refused { .. })]), "{failed:?}");
+    });
+}
+
+#[test]
 fn forwarding_entries_that_change_while_they_are_read_look_like_no_drift() {
     in_namespace(|| {
         let mut kernel = kernel();
@@ -143,7 +187,6 @@ fn forwarding_entries_that_change_while_they_are_read_look_like_no_drift() {
                 assert_eq!(observed.extra_fdb, []);
                 assert!(observed.fdb.len() > MANY as usize / 2);
                 assert_eq!(observed.routes.len(), 2 * MANY as usize);
-                assert_eq!(observed.neighbours.len(), 2 * MANY as usize);
             }
         });
     });

@@ -1,8 +1,8 @@
 //! Every step, as an observation and as iproute2 see it.
 
 use super::*;
-use causeway_dataplane::KernelError;
 use causeway_dataplane::state::Sysctl;
+use causeway_dataplane::{KernelError, nft};
 
 #[test]
 fn a_device_is_made_whole_changed_in_place_and_removed() {
@@ -21,12 +21,25 @@ fn a_device_is_made_whole_changed_in_place_and_removed() {
 
         let changed =
             Vxlan { mac: mac(9), mtu: 1400, up: false, local: address("192.0.2.99"), ..vxlan(BRIDGE) };
-        kernel.apply(&[Step::SetDevice(BRIDGE, changed.clone())]).unwrap();
+        kernel.apply(&[Step::SetDevice(BRIDGE, changed.clone()), Step::SetMac(BRIDGE, changed.mac)]).unwrap();
         assert_eq!(observe(&mut kernel).devices[&BRIDGE].vxlan, changed);
 
         kernel.apply(&[Step::DelDevice(BRIDGE)]).unwrap();
         assert!(observe(&mut kernel).devices.is_empty());
         assert!(entries(&json("ip -json link show"), "ifname", "vx-bridge").is_empty());
+    });
+}
+
+#[test]
+fn a_device_that_cannot_come_up_is_taken_back() {
+    in_namespace(|| {
+        let _taken = std::net::UdpSocket::bind("0.0.0.0:4876").unwrap();
+        let mut kernel = kernel();
+        let error = kernel.apply(&[Step::AddDevice(BRIDGE, vxlan(BRIDGE))]).unwrap_err();
+        assert!(error.first.contains("Address already in use"), "{}", error.first);
+        let observed = observe(&mut kernel);
+        assert!(observed.devices.is_empty());
+        assert_eq!(observed.foreign_devices, []);
     });
 }
 
@@ -235,6 +248,27 @@ fn sysctls_are_written_between_what_they_need_and_read_again() {
         let missing = Sysctl("net/ipv4/conf/no-link/rp_filter".to_owned());
         let error = kernel.apply(&[off(&missing)]).unwrap_err();
         assert!(matches!(&error.failed[0].error, KernelError::Sysctl { path, .. } if *path == missing.0));
+    });
+}
+
+#[test]
+fn nftables_are_changed_and_read_in_the_same_pass() {
+    in_namespace(|| {
+        let mut kernel = kernel();
+        let before = observe(&mut kernel).firewall;
+        assert_eq!(before.table, None);
+        let ruleset = nft::Ruleset::default();
+        let transaction = nft::diff(Some(&ruleset), &before).expect("a change");
+        let mut steps = ground(BRIDGE);
+        steps.insert(1, Step::Firewall(transaction));
+        kernel.apply(&steps).unwrap();
+        let observed = observe(&mut kernel);
+        assert!(observed.firewall.table.is_some());
+        assert_eq!(observed.addresses.len(), 2);
+        assert!(run("nft list tables").contains("table inet causeway"));
+        let back = nft::diff(None, &observed.firewall).expect("a change");
+        kernel.apply(&[Step::Firewall(back)]).unwrap();
+        assert_eq!(observe(&mut kernel).firewall.table, None);
     });
 }
 

@@ -1,13 +1,17 @@
 //! Forward chains of others: ours where they drop, and nothing of theirs disturbed.
 
 use causeway_dataplane::Device;
-use causeway_dataplane::nft::foreign::iptables_legacy;
+use causeway_dataplane::nft::foreign::{ForeignAccept, iptables_legacy};
 
 use super::*;
 
 fn bridges() -> Ruleset {
     let devices = ["vx-bridge", "vx-bridge6"].map(|name| Device::from_name(name).expect("a device"));
-    Ruleset { accept_in_foreign_forward: devices.to_vec(), ..Ruleset::default() }
+    let crossing = devices.into_iter().flat_map(ForeignAccept::crossing);
+    Ruleset {
+        accept_in_foreign_forward: crossing.chain([ForeignAccept::Marked]).collect(),
+        ..Ruleset::default()
+    }
 }
 
 /// Rules of a chain as `iptables -S` shows them, in short: `[i vx-bridge]` is one of ours.
@@ -22,7 +26,8 @@ fn forward(program: &str) -> Vec<String> {
     text.lines().map(short).collect()
 }
 
-const OURS: [&str; 4] = ["[i vx-bridge]", "[i vx-bridge6]", "[o vx-bridge]", "[o vx-bridge6]"];
+const OURS: [&str; 5] =
+    ["[i vx-bridge]", "[i vx-bridge6]", "[o vx-bridge]", "[o vx-bridge6]", "[m mark --mark 0x1000/0x1000]"];
 
 /// The chain as it should be: `before`, ours, `behind`.
 #[track_caller]
@@ -100,7 +105,10 @@ fn iptables_still_lists_changes_and_flushes_the_chain() {
         assert_forward("iptables-nft", &[policy], &[]);
         run("iptables-nft -D FORWARD -i vx-bridge -m comment --comment causeway -j ACCEPT");
         converge(Some(&bridges()));
-        assert_eq!(forward("iptables-nft").len(), 5);
+        assert_eq!(forward("iptables-nft").len(), 6);
+        run("iptables-nft -D FORWARD -m mark --mark 0x1000/0x1000 -m comment --comment causeway -j ACCEPT");
+        converge(Some(&bridges()));
+        assert_eq!(forward("iptables-nft").len(), 6);
         run("iptables-nft -P FORWARD ACCEPT");
         converge(Some(&bridges()));
         assert_eq!(forward("iptables-nft"), ["-P FORWARD ACCEPT"]);
@@ -148,10 +156,48 @@ fn ours_that_were_doubled_or_changed_are_put_right() {
             "insert rule ip t f iifname \"vx-*\" counter accept comment \"causeway\"",
             "add rule ip t f iifname \"vx-bridge\" counter drop comment \"causeway\"",
             "add rule ip t f accept comment \"causeway\"",
+            "add rule ip t f meta mark & 0x1000 == 0x1000 counter accept comment \"causeway\"",
+            "insert rule ip t f meta mark & 0x3000 == 0x1000 counter accept comment \"causeway\"",
+            "insert rule ip t f meta mark & 0x1000 != 0x1000 counter accept comment \"causeway\"",
+            "insert rule ip t f meta mark 0x1000 counter accept comment \"causeway\"",
+            "insert rule ip t f meta mark & 0x1000 == 0x1000 counter drop comment \"causeway\"",
+            "insert rule ip t f ct mark & 0x1000 == 0x1000 counter accept comment \"causeway\"",
         ] {
             nft_text(change);
             converge(Some(&bridges()));
             assert_eq!(run("nft -s list ruleset"), right, "{change}");
+        }
+    });
+}
+
+/// Releases of iptables-nft up to 1.8.7 know a mark as an extension of theirs only. They pass over the
+/// native form without a word, and their save and restore turn it into an accept of everything.
+#[test]
+fn the_mark_is_matched_in_a_form_that_every_iptables_reads_where_it_looks() {
+    in_namespace(|| {
+        for program in ["iptables-nft", "ip6tables-nft"] {
+            run(&format!("{program} -P FORWARD DROP"));
+        }
+        nft_text("table inet t { chain f { type filter hook forward priority 0; policy drop; }\n }");
+        converge(Some(&bridges()));
+        for (table, extension) in [("ip filter", 1), ("ip6 filter", 1), ("inet t", 0)] {
+            let text = run(&format!("nft --debug=netlink list table {table}"));
+            assert_eq!(text.matches("match name mark rev 1").count(), extension, "{text}");
+            assert_eq!(text.matches("meta load mark").count(), 1 - extension, "{text}");
+        }
+    });
+}
+
+#[test]
+fn what_iptables_made_of_the_mark_is_judged_by_what_it_matches() {
+    in_namespace(|| {
+        run("iptables-nft -P FORWARD DROP");
+        converge(Some(&bridges()));
+        for other in ["! --mark 0x1000/0x1000", "--mark 0x1000", "--mark 0x1000/0x3000", "--mark 0x0/0x1000"]
+        {
+            run(&format!("iptables-nft -I FORWARD -m mark {other} -m comment --comment causeway -j ACCEPT"));
+            converge(Some(&bridges()));
+            assert_forward("iptables-nft", &["-P FORWARD DROP"], &[]);
         }
     });
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use causeway_dataplane::Device;
 use causeway_dataplane::Overlay;
 use causeway_dataplane::nft::foreign::{
-    DeviceAccept, Direction, Fate, ForeignChain, ForeignChainId, ForeignRule, ForeignRuleKind, RuleHandle,
+    Direction, Fate, ForeignAccept, ForeignChain, ForeignChainId, ForeignRule, ForeignRuleKind, RuleHandle,
     TableFamily,
 };
 use causeway_dataplane::nft::observed::{ObservedChain, ObservedSet, ObservedTable};
@@ -59,7 +59,7 @@ fn any_elements(family: Family, kind: SetKind) -> BoxedStrategy<Elements> {
 }
 
 fn any_rule(sets: Vec<Set>) -> impl Strategy<Value = Rule> {
-    let condition = (any::<prop::sample::Index>(), 0..8u8).prop_map(move |(index, form)| {
+    let condition = (any::<prop::sample::Index>(), 0..9u8).prop_map(move |(index, form)| {
         let set = (!sets.is_empty()).then(|| index.get(&sets));
         match (form, set) {
             (0, Some(set)) => Match::Source(set.family, Address::InSet(set.name.clone())),
@@ -68,10 +68,11 @@ fn any_rule(sets: Vec<Set>) -> impl Strategy<Value = Rule> {
             (4, _) => Match::In(Overlay::Bridge),
             (5, _) => Match::NotOut(Overlay::Local),
             (6, _) => Match::Dnat,
+            (7, _) => Match::Marked,
             _ => Match::TcpSyn,
         }
     });
-    let action = prop_oneof![Just(Action::Accept), Just(Action::Drop)];
+    let action = prop_oneof![Just(Action::Accept), Just(Action::Drop), Just(Action::Mark)];
     (proptest::collection::vec(condition, 0..3), action, 0..3u8).prop_map(|(matches, action, n)| Rule {
         matches,
         action,
@@ -92,8 +93,8 @@ fn any_sets() -> impl Strategy<Value = Vec<Set>> {
 }
 
 fn any_ruleset() -> impl Strategy<Value = Ruleset> {
-    let devices = proptest::sample::subsequence(Device::ALL.to_vec(), 0..=4);
-    (any_sets(), devices).prop_flat_map(|(sets, devices)| {
+    let accepts = proptest::sample::subsequence(every_accept(), 0..=9);
+    (any_sets(), accepts).prop_flat_map(|(sets, accepts)| {
         let rules = proptest::collection::vec(any_rule(sets.clone()).boxed(), 0..4);
         let hooks = [Hook::Prerouting, Hook::Input, Hook::Forward];
         // A chain may be at another place from one ruleset to the next.
@@ -109,10 +110,10 @@ fn any_ruleset() -> impl Strategy<Value = Ruleset> {
             })
         };
         let chains = [0, 1, 2].map(|n| proptest::option::weighted(0.8, chain(n)));
-        (Just(sets), chains, Just(devices)).prop_map(|(sets, chains, devices)| Ruleset {
+        (Just(sets), chains, Just(accepts)).prop_map(|(sets, chains, accepts)| Ruleset {
             sets,
             chains: chains.into_iter().flatten().collect(),
-            accept_in_foreign_forward: devices,
+            accept_in_foreign_forward: accepts,
         })
     })
 }
@@ -122,11 +123,14 @@ fn any_desired() -> impl Strategy<Value = Option<Ruleset>> {
     proptest::option::weighted(0.9, any_ruleset())
 }
 
+/// Whatever we let foreign chains accept.
+fn every_accept() -> Vec<ForeignAccept> {
+    let crossing = |direction| Device::ALL.map(|device| ForeignAccept::Crossing { direction, device });
+    [Direction::In, Direction::Out].into_iter().flat_map(crossing).chain([ForeignAccept::Marked]).collect()
+}
+
 fn any_foreign() -> impl Strategy<Value = ForeignChain> {
-    let accept = (any::<bool>(), 0..4usize).prop_map(|(coming, device)| DeviceAccept {
-        direction: if coming { Direction::In } else { Direction::Out },
-        device: Device::ALL[device],
-    });
+    let accept = proptest::sample::select(every_accept());
     let fate = || prop_oneof![Just(Fate::Accept), Just(Fate::Drop)];
     let kind = prop_oneof![
         4 => proptest::option::weighted(0.9, accept).prop_map(ForeignRuleKind::Ours),
@@ -197,9 +201,9 @@ proptest! {
         }
         prop_assert_eq!(nft::diff(desired.as_ref(), &after).map(|t| t.to_string()), None);
         prop_assert_eq!(after.table.is_some(), desired.is_some());
-        let devices = desired.map(|d| d.accept_in_foreign_forward).unwrap_or_default();
+        let wanted = desired.map_or(0, |d| d.accept_in_foreign_forward.len());
         for chain in &after.foreign_forward {
-            let expected = if chain.drops() { devices.len() * 2 } else { 0 };
+            let expected = if chain.drops() { wanted } else { 0 };
             prop_assert_eq!(chain.ours().filter(|(_, accept)| accept.is_some()).count(), expected);
             prop_assert_eq!(chain.ours().count(), expected);
         }

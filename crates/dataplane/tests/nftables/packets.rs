@@ -214,6 +214,78 @@ fn forwarding_works_although_a_foreign_chain_drops_and_its_own_rules_still_hold(
     bed.remote.assert_lost(POD[0]);
 }
 
+/// A gateway that hands packets to the pod's node by the CNI, over `eth0`, and gets the replies back
+/// through `reply_device`. On the node only what is ours may be forwarded.
+fn assert_brought_by_the_cni(node: &Node, reply_device: &str) {
+    let [gateway, n, pod] = ["gateway", "node", "pod"].map(Namespace::new);
+    remote_addresses(&gateway);
+    addresses(&gateway, "lo", &["10.9.9.9/32", "fd00:9::9/128"]);
+    attach_remote(&gateway, &n, reply_device, 1);
+    join((&gateway, "cni", 21), (&n, "eth0", 22));
+    addresses(&gateway, "cni", &["203.0.113.1/24", "2001:db8:113::1/64"]);
+    addresses(&n, "eth0", &["203.0.113.2/24", "2001:db8:113::2/64"]);
+    gateway.run(&format!(
+        "ip route add 10.1.0.0/16 via 203.0.113.2 src {}
+         ip route add fd00:1::/56 via 2001:db8:113::2 src {}",
+        REMOTE[0], REMOTE[1]
+    ));
+    n.run("ip route add 10.9.9.9 via 203.0.113.1\nip route add fd00:9::9 via 2001:db8:113::1");
+    join((&n, "cni0", 11), (&pod, "eth0", 12));
+    addresses(&n, "cni0", &["10.1.1.1/24", "fd00:1:0:1::1/64"]);
+    addresses(&pod, "eth0", &["10.1.1.2/24", "fd00:1:0:1::2/64"]);
+    pod.run("ip route add default via 10.1.1.1\nip route add default via fd00:1:0:1::1");
+    n.run("iptables-nft -P FORWARD DROP\nip6tables-nft -P FORWARD DROP");
+    // What is not for a pod stays closed too, whoever sends it.
+    n.run("ip route add 10.3.0.0/16 via 10.1.1.2");
+    addresses(&pod, "lo", &["10.3.0.3/32"]);
+    gateway.run(&format!("ip route add 10.3.0.0/16 via 203.0.113.2 src {}", REMOTE[0]));
+    n.nft(
+        "table inet watch {
+            chain forward { type filter hook forward priority 0; meta mark & 0x1000 == 0x1000 counter; }
+            chain leaving { type filter hook postrouting priority 300; meta mark & 0x1000 == 0x1000 counter; }
+            chain other { type filter hook prerouting priority -200; meta mark set 0x4; }
+            chain kept { type filter hook postrouting priority 301; iifname eth0 oifname cni0 meta mark != 0x4 counter; }
+            chain opened {
+                type filter hook postrouting priority 302;
+                ip saddr 10.9.9.9 counter
+                ip6 saddr fd00:9::9 counter
+                ip daddr 10.3.0.3 counter
+            }
+        }",
+    );
+    POD.iter().for_each(|at| pod.answer(at));
+    pod.answer("10.3.0.3");
+    POD.iter().for_each(|at| gateway.assert_lost(at));
+    n.converge(Some(node.ruleset()));
+    for (at, remote) in POD.into_iter().zip(REMOTE) {
+        gateway.assert_seen_as(at, remote);
+    }
+    gateway.assert_lost("10.3.0.3");
+    for (at, foreign) in POD.into_iter().zip(["10.9.9.9", "fd00:9::9"]) {
+        assert_eq!(gateway.ask_udp(foreign, at, Duration::from_millis(300)), None, "{foreign}");
+    }
+    let watched = |chain: &str| n.counted("inet watch", chain);
+    assert!(watched("forward") > 0);
+    assert_eq!(["leaving", "kept", "opened"].map(watched), [0, 0, 0]);
+}
+
+#[test]
+fn an_internal_node_passes_on_what_a_gateway_sends_by_the_cni_and_opens_nothing_else() {
+    let node = Node { role: Role::Internal, devices: vec!["vx-local"], ..Node::default() };
+    assert_brought_by_the_cni(&node, "vx-local");
+}
+
+#[test]
+fn a_gateway_passes_on_what_another_one_sends_to_its_pods_by_the_cni() {
+    let node = Node { role: Role::Gateway, devices: vec!["vx-bridge", "vx-local"], ..Node::default() };
+    assert_brought_by_the_cni(&node, "vx-bridge");
+}
+
+#[test]
+fn a_node_without_pod_prefixes_passes_on_what_a_carrier_sends_by_the_cni() {
+    assert_brought_by_the_cni(&Node { local_pods: Vec::new(), ..Node::default() }, "vx-bridge");
+}
+
 #[test]
 fn segments_are_made_to_fit_both_ways() {
     use nix::sys::socket::{getsockopt, sockopt::TcpMaxSeg};

@@ -82,12 +82,16 @@ impl Namespace {
     /// How many packets were dropped by the rules with this condition; `counter` is the one that has none.
     pub fn drops(&self, condition: &str) -> u64 {
         let text = self.run("nft list table inet causeway");
-        let counted = |line: &str| line.split_once("packets ")?.1.split(' ').next()?.parse::<u64>().ok();
         let is_meant = |line: &&str| match condition {
             "counter" => line.trim().starts_with("counter packets"),
             _ => line.contains(condition),
         };
-        text.lines().filter(is_meant).filter_map(counted).sum()
+        text.lines().filter(is_meant).filter_map(packets).sum()
+    }
+
+    /// How many packets the rules of a chain counted.
+    pub fn counted(&self, table: &str, chain: &str) -> u64 {
+        self.run(&format!("nft list chain {table} {chain}")).lines().filter_map(packets).sum()
     }
 
     /// Answers every question to `at` with the address that asked, over TCP and UDP.
@@ -157,6 +161,11 @@ impl Namespace {
     pub fn assert_lost(&self, to: &str) {
         assert_eq!(self.ask_tcp(to, UNANSWERED), None, "TCP from {} to {to}", self.name);
     }
+}
+
+/// What the counter in a line of a listing shows.
+fn packets(line: &str) -> Option<u64> {
+    line.split_once("packets ")?.1.split(' ').next()?.parse().ok()
 }
 
 impl Drop for Namespace {

@@ -38,6 +38,7 @@ fn every_match(family: Family) -> Vec<Match> {
         Match::UdpTo(UdpPort(4876)),
         Match::TcpSyn,
         Match::Dnat,
+        Match::Marked,
     ];
     let named = |name: &str| format!("{name}{digit}");
     let mut addresses = vec![
@@ -71,6 +72,8 @@ fn everything() -> Ruleset {
             Action::NoTrack,
         ));
         filter.push(rule(vec![Match::Of(family), Match::TcpSyn], Action::ClampMss(1360)));
+        filter.push(rule(of(), Action::Mark));
+        filter.push(rule(vec![Match::Marked], Action::Unmark));
         for prefix in samples(family) {
             let matches = vec![Match::Source(family, Address::Within(prefix))];
             filter.push(rule(matches, Action::RewriteSource(prefix, prefix)));
@@ -289,33 +292,6 @@ fn what_cannot_be_changed_in_place_is_replaced_in_one_transaction() {
 }
 
 #[test]
-fn zz_timing() {
-    in_namespace(|| {
-        let host = |n: u32| IpAddr::V4((0x0a00_0000 + n * 3).into());
-        let host6 = |n: u32| IpAddr::V6((0xfd00u128 << 112 | (n as u128) << 20).into());
-        for n in [16_000u32, 100_000] {
-        let rs = |n: u32| Ruleset { sets: vec![set("hosts", Family::V4, Elements::Addresses((0..n).map(host).collect())), set("hosts6", Family::V6, Elements::Addresses((0..n).map(host6).collect()))], ..Ruleset::default() };
-        let (full, less) = (rs(n), rs(n - 1));
-        let mut s = socket();
-        let t = std::time::Instant::now();
-        let tx = nft::diff(Some(&full), &Observed::default()).unwrap();
-        let a = t.elapsed();
-        nft::apply(&mut s, &tx).unwrap();
-        let b = t.elapsed();
-        let o = nft::observe(&mut s).unwrap();
-        let c = t.elapsed();
-        assert!(nft::diff(Some(&full), &o).is_none());
-        let d = t.elapsed();
-        let tx = nft::diff(Some(&less), &o).unwrap();
-        nft::apply(&mut s, &tx).unwrap();
-        let e = t.elapsed();
-        converge(None);
-        eprintln!("TIMING {n}: diff {a:?} apply {:?} observe {:?} nodiff {:?} one {:?}", b - a, c - b, d - c, e - d);
-        }
-    });
-}
-
-#[test]
 fn large_sets_go_in_one_transaction_and_come_back_whole() {
     in_namespace(|| {
         let host = |n: u32| IpAddr::V4((0x0a00_0000 + n * 3).into());
@@ -329,9 +305,10 @@ fn large_sets_go_in_one_transaction_and_come_back_whole() {
             ],
             ..Ruleset::default()
         };
-        converge(Some(&ruleset(20_000, 5000)));
+        // A hash set of this size still grows while it is read back.
+        converge(Some(&ruleset(100_000, 5000)));
         let observed = observe();
-        let smaller = ruleset(19_999, 4999);
+        let smaller = ruleset(99_999, 4999);
         let transaction = nft::diff(Some(&smaller), &observed).expect("a transaction");
         assert_eq!(transaction.changes().len(), 2);
         converge(Some(&smaller));

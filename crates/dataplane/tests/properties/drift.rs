@@ -39,7 +39,7 @@ enum Kind {
     DoubleNextHop,
     OddNextHop,
     DoubleGroup,
-    OtherKind,
+    GroupOfOtherType,
     FewerMembers,
     DelDevice,
     Down,
@@ -71,7 +71,7 @@ const KINDS: [Kind; 29] = [
     Kind::DoubleNextHop,
     Kind::OddNextHop,
     Kind::DoubleGroup,
-    Kind::OtherKind,
+    Kind::GroupOfOtherType,
     Kind::FewerMembers,
     Kind::DelDevice,
     Kind::Down,
@@ -126,7 +126,10 @@ impl Drift {
             Kind::DoubleRoute => {
                 let ((prefix, metric), _) = self.route(observed, self.which)?;
                 let (_, like) = self.same_family(observed, prefix)?;
-                routes.push(((prefix, if self.other % 2 == 0 { metric - 1 } else { metric + 1 }), like));
+                routes.push((
+                    (prefix, if self.other.is_multiple_of(2) { metric - 1 } else { metric + 1 }),
+                    like,
+                ));
             }
             Kind::ForeignRoute => {
                 let ((prefix, metric), _) = self.route(observed, self.which)?;
@@ -156,7 +159,7 @@ impl Drift {
                 }
                 after.odd_next_hops.push(id);
             }
-            Kind::OtherKind => {
+            Kind::GroupOfOtherType => {
                 let (_, group) = pick(observed.groups.iter(), self.which)?;
                 let kind = match group.kind {
                     GroupKind::Resilient => GroupKind::Multipath,
@@ -189,7 +192,8 @@ impl Drift {
         pick(same.into_iter(), self.other)
     }
 
-    fn step(&self, observed: &Observed) -> Option<Step> {
+    /// The step that does it, if one can.
+    pub fn step(&self, observed: &Observed) -> Option<Step> {
         self.route_step(observed)
             .or_else(|| self.entry_step(observed))
             .or_else(|| self.next_hop_step(observed))
@@ -226,7 +230,7 @@ impl Drift {
             }
             Kind::OtherAddress => {
                 let device = *pick(observed.devices.keys(), self.which)?;
-                let text = if self.other % 2 == 0 { "198.18.77.1" } else { "fd43::77" };
+                let text = if self.other.is_multiple_of(2) { "198.18.77.1" } else { "fd43::77" };
                 Some(Step::AddAddress(device, text.parse::<IpAddr>().unwrap()))
             }
             Kind::DelRule => pick(observed.rules.iter(), self.which).map(|rule| Step::DelRule(*rule)),
@@ -288,30 +292,28 @@ impl Drift {
                 pick(observed.devices.keys(), self.which).map(|device| Step::DelDevice(*device))
             }
             Kind::Down => set(&|vxlan| vxlan.up = false),
-            Kind::OtherMac => set(&|vxlan| vxlan.mac = Mac([2, 9, 9, 9, 9, 9])),
-            Kind::OtherMtu => set(&|vxlan| vxlan.mtu = if self.other % 3 == 0 { 1000 } else { 1300 }),
+            Kind::OtherMac => {
+                pick(observed.devices.keys(), self.which).map(|d| Step::SetMac(*d, Mac([2, 9, 9, 9, 9, 9])))
+            }
+            Kind::OtherMtu => {
+                set(&|vxlan| vxlan.mtu = if self.other.is_multiple_of(3) { 1000 } else { 1300 })
+            }
             Kind::StrayDevice => {
                 let missing: Vec<Device> =
                     Device::ALL.into_iter().filter(|d| !observed.devices.contains_key(d)).collect();
                 let device = pick(missing.into_iter(), self.which)?;
-                let (like, now) = observed.devices.iter().find(|(d, _)| d.underlay == device.underlay)?;
+                let (_, now) = observed.devices.iter().find(|(d, _)| d.underlay == device.underlay)?;
                 let mut vxlan = now.vxlan.clone();
-                // The numbers of the overlay that has none, or others that nobody has.
-                vxlan.vni.0 = if like.vni_is_usual(&vxlan) { 109 - vxlan.vni.0 } else { 99 };
-                vxlan.port.0 = if self.other % 2 == 0 { 9753 - vxlan.port.0 } else { 4999 };
+                // The usual numbers of the other overlay, or such as nobody has.
+                vxlan.vni.0 = if vxlan.vni.0 == 54 { 55 } else { 54 };
+                vxlan.port.0 = match (self.other % 3, vxlan.port.0) {
+                    (0, _) => 4999,
+                    (_, 4876) => 4877,
+                    _ => 4876,
+                };
                 Some(Step::AddDevice(device, vxlan))
             }
             _ => None,
         }
-    }
-}
-
-trait UsualNumbers {
-    fn vni_is_usual(&self, vxlan: &Vxlan) -> bool;
-}
-
-impl UsualNumbers for Device {
-    fn vni_is_usual(&self, vxlan: &Vxlan) -> bool {
-        matches!(vxlan.vni.0, 54 | 55) && matches!(vxlan.port.0, 4876 | 4877)
     }
 }

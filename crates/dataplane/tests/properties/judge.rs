@@ -73,15 +73,17 @@ fn moves_packets(step: &Step) -> bool {
     !matches!(step, Step::SetSysctl(..) | Step::Firewall(_) | Step::AddNextHop(..) | Step::AddGroup(..))
 }
 
-/// Whether no device is made anew or gets another MAC: that alone must break its paths.
+/// Whether no device is made anew or gets another MAC or outer address: each of its paths changes by
+/// that alone.
 fn is_gentle(steps: &[Step], observed: &Observed) -> bool {
     let first_add = steps.iter().position(|step| matches!(step, Step::AddDevice(..)));
     steps.iter().enumerate().all(|(at, step)| match step {
         Step::DelDevice(_) => first_add.is_none_or(|add| add < at),
         Step::SetDevice(device, vxlan) => {
             let now = &observed.devices[device].vxlan;
-            now.mac == vxlan.mac && now.up && (now.mtu >= 1280) == (vxlan.mtu >= 1280)
+            now.local == vxlan.local && now.up && (now.mtu >= 1280) == (vxlan.mtu >= 1280)
         }
+        Step::SetMac(..) => false,
         _ => true,
     })
 }

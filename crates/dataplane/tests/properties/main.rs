@@ -1,7 +1,10 @@
 //! Properties of the way from any kernel state to any desired one, and scenarios with names.
 
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
+
 mod drift;
 mod judge;
+mod linux;
 mod plans;
 mod scenarios;
 mod world;
@@ -56,7 +59,7 @@ fn judge_history(turns: &[Turn], resilient: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn from_plan_to_plan_every_path_goes_straight_from_old_to_new(

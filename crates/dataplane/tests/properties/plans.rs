@@ -1,9 +1,9 @@
 //! Named behaviours of the way from plans to the desired state.
 
-use causeway_dataplane::desired::{HostFacts, Notice, Refusal, desired, needed_slices};
+use causeway_dataplane::desired::{HostFacts, Notice, Refusal, desired};
 use causeway_dataplane::device::Device;
 use causeway_dataplane::state::{Desired, Hop, Observed, Route};
-use causeway_model::{Families, LinkPrefix, PrefixKind, Role, Via};
+use causeway_model::{Families, LinkPrefix, PrefixKind, Role, Via, needed_slices};
 
 use crate::world::{self, End, NODES, Plans, Remote, Shape, World, dual, prefix, v4, v6};
 
@@ -313,7 +313,7 @@ fn each_role_needs_the_slices_that_its_state_follows_from_and_no_others() {
             let world = world(role, shape);
             let mut plans = world.plans();
             let all = of_plans(&plans, &host(&world));
-            let needed = needed_slices(&plans.node, &plans.links);
+            let needed = needed_slices(&plans.node.id, plans.node.role, &plans.links);
             plans.slices.retain(|slice| needed.contains(&(slice.id.cluster.clone(), slice.id.scope)));
             assert!(plans.slices.len() < 4 || role == Role::Gateway);
             assert_eq!(of_plans(&plans, &host(&world)), all);

@@ -218,8 +218,8 @@ fn tunnel_numbers_that_are_exchanged_never_meet() {
     let before = with_remote(Role::Gateway, remote(Shape::Nodes));
     let after = World { numbers: 2, ..before.clone() };
     assert_eq!(steps_between(&before, &after).get("ip link del"), Some(&2));
-    let internal = World { role: Role::Internal, ..after.clone() };
-    let node = World { role: Role::Node, ..before.clone() };
+    let internal = World { role: Role::Internal, ..after };
+    let node = World { role: Role::Node, ..before };
     assert_eq!(steps_between(&node, &internal).get("ip link del"), Some(&1));
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_model::{
-    ClusterFacts, ClusterName, Families, LinkId, LinkPlan, LinkPrefix, NodeId, NodeName, NodePlan, Prefix, PrefixKind,
-    Role, Scope, Subject, Via,
+    ClusterFacts, ClusterName, Families, LinkId, LinkPlan, LinkPrefix, NodeId, NodeName, NodePlan, Prefix,
+    PrefixKind, Role, Scope, Subject, Via,
 };
 
 use super::{Facts, Report, Rule};
@@ -69,7 +69,8 @@ fn abilities(plan: &Plan) -> BTreeMap<&ClusterName, Ability> {
 /// What a cluster shows: prefixes, kinds. Taken from its nodes' own view and its translations, since
 /// these are what its nodes will act on.
 fn shown(plan: &Plan, cluster: &ClusterName) -> Vec<(Prefix, PrefixKind)> {
-    let Some(node) = plan.nodes.range(first_of(cluster)..).next().filter(|(id, _)| id.cluster == *cluster) else {
+    let Some(node) = plan.nodes.range(first_of(cluster)..).next().filter(|(id, _)| id.cluster == *cluster)
+    else {
         return Vec::new();
     };
     let own = &node.1.own;
@@ -105,10 +106,7 @@ fn lowest_name() -> NodeName {
 }
 
 /// Whether the two can exchange anything.
-fn can_talk(
-    ends: [&ClusterFacts; 2],
-    abilities: &BTreeMap<&ClusterName, Ability>,
-) -> Option<Families> {
+fn can_talk(ends: [&ClusterFacts; 2], abilities: &BTreeMap<&ClusterName, Ability>) -> Option<Families> {
     let [source, remote] = [abilities.get(&ends[0].name)?, abilities.get(&ends[1].name)?];
     let families = ends[0].families.intersection(ends[1].families);
     let talks = source.populated
@@ -136,7 +134,8 @@ fn one(
     };
     let (near, far) = (&abilities[&source.name], &abilities[&remote.name]);
     let on_link: BTreeSet<Prefix> = link.prefixes.iter().map(|p| p.prefix).collect();
-    let own: Vec<Prefix> = source.pods.iter().chain(&source.services).filter(|p| p.len() > 0).copied().collect();
+    let own: Vec<Prefix> =
+        source.pods.iter().chain(&source.services).filter(|p| p.len() > 0).copied().collect();
     for (prefix, kind) in shown(plan, &remote.name) {
         let family = prefix.family();
         let carried = far.nodes.contains(family) && far.gateways.contains(family);

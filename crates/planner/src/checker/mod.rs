@@ -146,7 +146,8 @@ fn known_objects(facts: &Facts, plan: &Plan, report: &mut Report) {
     }
     for (id, node) in &facts.nodes {
         if !plan.nodes.contains_key(id) && !plan.node_findings.contains_key(id) {
-            let detail = format!("is left out without a reason ({} addresses)", node.underlay.addresses().count());
+            let detail =
+                format!("is left out without a reason ({} addresses)", node.underlay.addresses().count());
             report.node(Rule::Explained, id, detail);
         }
     }

@@ -52,9 +52,7 @@ fn is_reserved(prefix: &Prefix) -> bool {
     ];
     let inside = match prefix.first() {
         IpAddr::V4(a) => a.octets()[0] == 0 || a.is_loopback() || a.is_link_local() || a.is_multicast(),
-        IpAddr::V6(a) => {
-            a.to_ipv4_mapped().is_some() || a.is_multicast() || a.is_unicast_link_local()
-        }
+        IpAddr::V6(a) => a.to_ipv4_mapped().is_some() || a.is_multicast() || a.is_unicast_link_local(),
     };
     inside || samples.iter().any(|sample| prefix.contains(*sample))
 }

@@ -1,5 +1,6 @@
 //! Facts in few words, and a planner that is checked at each step.
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,8 +8,8 @@ use std::num::NonZeroU32;
 
 use causeway_model::{
     Age, ClusterFacts, ClusterName, DualStack, Families, Family, Finding, GatewayPolicy, GlobalCidrs,
-    LabelOperator, LabelRequirement, LabelSelector, LinkId, LinkPlan, Mode, NodeFacts, NodeId, NodePlan, Prefix,
-    Readiness, Reason, Subject, Translation,
+    LabelOperator, LabelRequirement, LabelSelector, LinkId, LinkPlan, Mode, NodeFacts, NodeId, NodePlan,
+    Prefix, Readiness, Reason, Subject, Translation,
 };
 use causeway_planner::checker::{Facts, check};
 use causeway_planner::{Changes, Event, Plan, Planner};

@@ -89,14 +89,11 @@ pub(super) fn reach(lines: &mut String, cluster: &Cluster, node: &Node, other: &
     }
 }
 
-/// A route over the underlay: in the prefix's own family, or an IPv4 prefix over IPv6.
+/// A route over the network between the nodes.
 fn via_underlay(lines: &mut String, node: &Node, other: &Node, prefix: Prefix) {
-    let next_hop = |family| node.address(family).and(other.address(family));
-    let family = prefix.family();
-    if let Some(address) = next_hop(family) {
+    let next_hop = |node: &Node| node.internal_address(prefix.family());
+    if let (Some(_), Some(address)) = (next_hop(node), next_hop(other)) {
         let _ = writeln!(lines, "route add {prefix} via {address} dev eth0");
-    } else if let Some(address) = next_hop(Family::V6) {
-        let _ = writeln!(lines, "route add {prefix} via inet6 {address} dev eth0");
     }
 }
 
@@ -112,7 +109,7 @@ pub(super) fn tunnel(lines: &mut String, cluster: &Cluster, other: &Node) {
 pub(super) fn firewall(script: &mut String, cluster: &Cluster, node: &Node) {
     for (family, table) in [(Family::V4, "ip"), (Family::V6, "ip6")] {
         let pods: Vec<Prefix> = of_family(&cluster.pod_cidrs, family);
-        let inside = join(pods.iter().chain(&of_family(&cluster.subnets, family)));
+        let inside = join(pods.iter().chain(&of_family(&cluster.all_subnets(), family)));
         let _ = writeln!(script, "table {table} filter {{");
         let _ =
             writeln!(script, " chain FORWARD {{\n  type filter hook forward priority filter; policy drop;");

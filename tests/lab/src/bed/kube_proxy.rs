@@ -7,25 +7,26 @@ use std::net::IpAddr;
 use causeway_model::Family;
 
 use crate::echo::ECHO_PORT;
-use crate::topology::{Cluster, Service};
+use crate::topology::{Cluster, Endpoint, Service};
 
-/// The rules of both families.
-pub(super) fn rules(script: &mut String, cluster: &Cluster) {
+/// The rules of both families, in place of any before. Pods of nodes that are `down` back no Service.
+pub(super) fn rules(script: &mut String, cluster: &Cluster, down: &[Endpoint]) {
     for (family, table) in [(Family::V4, "ip"), (Family::V6, "ip6")] {
         if cluster.families().contains(family) {
-            table_of(script, cluster, family, table);
+            let _ = writeln!(script, "table {table} kube-proxy\ndelete table {table} kube-proxy");
+            table_of(script, cluster, down, family, table);
         }
     }
 }
 
-fn table_of(script: &mut String, cluster: &Cluster, family: Family, table: &str) {
+fn table_of(script: &mut String, cluster: &Cluster, down: &[Endpoint], family: Family, table: &str) {
     let services: Vec<(usize, IpAddr, Vec<IpAddr>)> = cluster
         .services
         .iter()
         .enumerate()
         .filter_map(|(index, service)| {
             let address = service.addresses.iter().copied().find(|a| Family::of(*a) == family)?;
-            let backends = backends(cluster, service, family);
+            let backends = backends(cluster, service, down, family);
             (!backends.is_empty()).then_some((index, address, backends))
         })
         .collect();
@@ -71,10 +72,10 @@ fn table_of(script: &mut String, cluster: &Cluster, family: Family, table: &str)
     script.push_str("  ct state invalid counter drop\n }\n}\n");
 }
 
-fn backends(cluster: &Cluster, service: &Service, family: Family) -> Vec<IpAddr> {
+fn backends(cluster: &Cluster, service: &Service, down: &[Endpoint], family: Family) -> Vec<IpAddr> {
     let of_family = |addresses: &[IpAddr]| addresses.iter().copied().find(|a| Family::of(*a) == family);
     let mut found: Vec<IpAddr> = Vec::new();
-    for id in &service.backends {
+    for id in service.backends.iter().filter(|id| !down.contains(&Endpoint::Node(id.node.clone()))) {
         let node = cluster.nodes.iter().find(|n| n.name == id.node.node);
         let pod = node.and_then(|n| n.pods.iter().find(|p| p.name == id.pod));
         found.extend(pod.and_then(|p| of_family(&p.addresses)));

@@ -45,6 +45,13 @@ pub(crate) fn add_node(cluster: &Cluster, node: &Node) -> Result<()> {
     each(&others, |other| node::learn(cluster, other, node))
 }
 
+/// Brings the Services of a cluster in line with which nodes are down, as kube-proxy does when pods
+/// come and go.
+pub(crate) fn refresh_services(cluster: &Cluster, down: &[Endpoint]) -> Result<()> {
+    let nodes: Vec<&Node> = cluster.nodes.iter().collect();
+    each(&nodes, |node| node::refresh_services(cluster, node, down))
+}
+
 /// Takes a node out of a bed: its namespaces, its port, and what the CNI knows of it.
 pub(crate) fn remove_node(cluster: &Cluster, node: &Node) -> Result<()> {
     let others: Vec<&Node> = cluster.nodes.iter().filter(|n| n.name != node.name).collect();

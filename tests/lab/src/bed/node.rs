@@ -7,7 +7,7 @@ use causeway_model::Family;
 
 use super::{cni, kube_proxy, node_namespace, pod_namespace};
 use crate::error::Result;
-use crate::topology::{Cluster, CniKind, Node, Pod};
+use crate::topology::{Cluster, CniKind, Endpoint, Node, Pod};
 
 /// What every node starts with. Strict reverse-path filtering is what a distribution may set and
 /// what an overlay has to cope with.
@@ -60,8 +60,15 @@ pub(super) fn build(cluster: &Cluster, node: &Node) -> Result<()> {
     }
     let mut script = String::new();
     cni::firewall(&mut script, cluster, node);
-    kube_proxy::rules(&mut script, cluster);
+    kube_proxy::rules(&mut script, cluster, &[]);
     namespace.nft(&script)
+}
+
+/// Brings the node's Services in line with which nodes are down.
+pub(super) fn refresh_services(cluster: &Cluster, node: &Node, down: &[Endpoint]) -> Result<()> {
+    let mut script = String::new();
+    kube_proxy::rules(&mut script, cluster, down);
+    node_namespace(cluster, node).nft(&script)
 }
 
 /// What the CNI tells `node` of `other`.
@@ -91,6 +98,11 @@ fn uplink(lines: &mut String, cluster: &Cluster, node: &Node) {
             let _ = writeln!(lines, "route add default via {router} dev eth0");
         }
     }
+    for address in &node.private_addresses {
+        if let Some(subnet) = cluster.all_subnets().iter().find(|s| s.contains(*address)) {
+            let _ = writeln!(lines, "addr add {}", on_link(*address, subnet.len(), "eth0"));
+        }
+    }
 }
 
 /// The node's end of a pod.
@@ -111,15 +123,14 @@ fn attach(lines: &mut String, cluster: &Cluster, node: &Node, pod: &Pod, index: 
     for address in &pod.addresses {
         let family = Family::of(*address);
         let gateway = gateway(family);
-        let own = node.address(family);
-        // Link scope keeps it from being a source address where the node has a better one.
-        let scope = if family == Family::V4 && own.is_some() { " scope link" } else { "" };
+        // Link scope keeps it from being a source address.
+        let scope = if family == Family::V4 { " scope link" } else { "" };
         let _ = writeln!(
             lines,
             "addr add {}{scope}",
             on_link(gateway, if family == Family::V4 { 32 } else { 64 }, &device)
         );
-        let source = own.map(|a| format!(" src {a}")).unwrap_or_default();
+        let source = node.internal_address(family).map(|a| format!(" src {a}")).unwrap_or_default();
         let _ = writeln!(lines, "route add {address}/{} dev {device}{source}", family.bits());
     }
 }

@@ -124,6 +124,16 @@ fn show(pairs: &[(&str, &str)], reports: &[StreamReport]) {
             report.longest_gap().as_millis(),
             report.broken_connections(),
         );
+        let outages = || report.flows.iter().flat_map(|flow| &flow.outages);
+        let (from, to) =
+            (outages().map(|o| o.from_microseconds).min(), outages().map(|o| o.to_microseconds).max());
+        if let (Some(from), Some(to)) = (from, to) {
+            println!(
+                "    first lost after {:.3} s, all well after {:.3} s",
+                from as f64 / 1e6,
+                to as f64 / 1e6
+            );
+        }
     }
 }
 

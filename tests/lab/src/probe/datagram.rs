@@ -10,7 +10,7 @@ use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Protocol as Carrier, Socket, Type};
 
 use super::{Answer, Outcome, Protocol};
-use crate::echo::ECHO_PORT;
+use crate::echo::{ECHO_PORT, roomy};
 use crate::wire::{HEADER, Header};
 
 /// While answers come in this time, requests go out one by one, so that round trips are measured
@@ -38,6 +38,7 @@ pub(super) fn open(family: Family, protocol: Protocol) -> std::io::Result<UdpSoc
         _ => Carrier::UDP,
     };
     let socket = Socket::new(domain, Type::DGRAM, Some(carrier))?;
+    roomy(&socket)?;
     match family {
         Family::V4 => sockopt::set_ip_mtu_discover(socket.as_fd(), Ipv4PathMtuDiscovery::DO)?,
         Family::V6 => sockopt::set_ipv6_mtu_discover(socket.as_fd(), Ipv6PathMtuDiscovery::DO)?,

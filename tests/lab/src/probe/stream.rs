@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Protocol;
 use crate::bed::endpoint_namespace;
-use crate::echo::ECHO_PORT;
+use crate::echo::{ECHO_PORT, roomy};
 use crate::error::{LabError, Result};
 use crate::topology::Endpoint;
 use crate::wire::{HEADER, Header};
@@ -181,6 +181,7 @@ fn udp_flow(
 ) -> std::io::Result<FlowReport> {
     let any: IpAddr = if target.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
     let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    roomy(&socket)?;
     socket.connect(target)?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     let port = socket.local_addr()?.port();

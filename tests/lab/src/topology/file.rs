@@ -147,17 +147,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for CountOr<T> {
 }
 
 /// A word, or a map that says more.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum OneOf<W, M> {
+    #[default]
     Absent,
     Word(W),
     Map(M),
-}
-
-impl<W, M> Default for OneOf<W, M> {
-    fn default() -> Self {
-        OneOf::Absent
-    }
 }
 
 impl<'de, W: Deserialize<'de>, M: Deserialize<'de>> Deserialize<'de> for OneOf<W, M> {

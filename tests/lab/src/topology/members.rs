@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use causeway_model::{ClusterName, Family, NodeId, NodeName, Prefix};
+use causeway_model::{ClusterName, Families, Family, NodeId, NodeName, Prefix};
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{CountOr, NodeSection, PodSection, ServiceSection};
@@ -99,11 +99,18 @@ pub(super) fn node(cluster: &Cluster, section: NodeSection, number: u32) -> Resu
         (None, CniKind::ClusterWide) => Vec::new(),
         (None, _) => node_prefixes(cluster, index, uses),
     };
+    let pod_families: Families = match cluster.cni.kind {
+        CniKind::ClusterWide => cluster.families().iter().filter(|f| uses(*f)).collect(),
+        _ => pod_cidrs.iter().map(Prefix::family).collect(),
+    };
+    let is_private = |f: Family| pod_families.contains(f) && !addresses.iter().any(|a| Family::of(*a) == f);
+    let private_addresses = host_of_each(&cluster.all_subnets(), FIRST_NODE + u128::from(index), is_private);
     let mut node = Node {
         name,
         number,
         index,
         addresses,
+        private_addresses,
         pod_cidrs,
         labels: section.labels,
         ready: section.ready.unwrap_or(true),

@@ -49,6 +49,9 @@ pub struct Cluster {
     pub service_cidrs: Vec<Prefix>,
     /// The subnets of its nodes, at most one of each family.
     pub subnets: Vec<Prefix>,
+    /// Subnets of the families that its pods use and `subnets` have not. Its nodes reach each other
+    /// there; the router knows nothing of them, and they are not announced.
+    pub private_subnets: Vec<Prefix>,
     /// The largest IP packet in bytes on its part of the underlay.
     pub mtu: u32,
     /// Its nodes.
@@ -94,6 +97,9 @@ pub struct Node {
     pub index: u16,
     /// Its underlay addresses, at most one of each family.
     pub addresses: Vec<IpAddr>,
+    /// Addresses that it does not announce, of the families that its pods use and `addresses` have
+    /// not: what its CNI and kube-proxy work with.
+    pub private_addresses: Vec<IpAddr>,
     /// The prefixes of its pods; none where the CNI gives nodes no prefix.
     pub pod_cidrs: Vec<Prefix>,
     /// Its labels.
@@ -173,6 +179,16 @@ impl Cluster {
         self.pod_cidrs.iter().map(Prefix::family).collect()
     }
 
+    /// All subnets that its nodes have addresses in.
+    pub(crate) fn all_subnets(&self) -> Vec<Prefix> {
+        self.subnets.iter().chain(&self.private_subnets).copied().collect()
+    }
+
+    /// Whether a Service has a backend on this node.
+    pub(crate) fn has_backend_on(&self, node: &NodeId) -> bool {
+        self.services.iter().flat_map(|s| &s.backends).any(|pod| pod.node == *node)
+    }
+
     /// The router's address in its subnet of `family`.
     pub(crate) fn router(&self, family: Family) -> Option<(IpAddr, Prefix)> {
         let subnet = self.subnets.iter().find(|s| s.family() == family)?;
@@ -189,6 +205,12 @@ impl Node {
     /// Its underlay address of `family`.
     pub fn address(&self, family: Family) -> Option<IpAddr> {
         self.addresses.iter().copied().find(|a| Family::of(*a) == family)
+    }
+
+    /// Its address of `family` among the nodes of its cluster, announced or not.
+    pub(crate) fn internal_address(&self, family: Family) -> Option<IpAddr> {
+        let private = self.private_addresses.iter().copied().find(|a| Family::of(*a) == family);
+        self.address(family).or(private)
     }
 
     /// The families of its pods; where it has no prefix of its own, those of its addresses.

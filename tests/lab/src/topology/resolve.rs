@@ -125,14 +125,15 @@ fn cluster(
             Family::V4 => v4([10, c as u8 + 129, 0, 0], 16),
             Family::V6 => v6([0xfd11, c + 1, 0, 0, 0, 0, 0, 0], 112),
         }),
-        subnets: prefixes(section.underlay.subnets.as_deref(), subnet_families, |f| match f {
-            Family::V4 => v4([172, 16 + (c / 64) as u8, (c % 64 * 4) as u8, 0], 22),
-            Family::V6 => v6([0xfd20, c, 0, 0, 0, 0, 0, 0], 64),
-        }),
+        subnets: prefixes(section.underlay.subnets.as_deref(), subnet_families, |f| default_subnet(c, f)),
+        private_subnets: Vec::new(),
         mtu,
         nodes: Vec::new(),
         services: Vec::new(),
     };
+    let has = |family: Family| cluster.subnets.iter().any(|s| s.family() == family);
+    let lacking = cluster.families().iter().filter(|f| !has(*f));
+    cluster.private_subnets = lacking.filter_map(|f| default_subnet(c, f)).collect();
     one_of_each(&cluster.subnets, section.underlay.subnets.as_deref(), &at("underlay.subnets"))?;
     members::add_nodes(&mut cluster, section.nodes, numbers)?;
     members::add_services(&mut cluster, section.services)?;
@@ -141,6 +142,14 @@ fn cluster(
         return Err(Problem::new(Location::UNKNOWN, at("nodes"), message));
     }
     Ok(cluster)
+}
+
+/// The subnet of the nodes of cluster number `c`.
+fn default_subnet(c: u16, family: Family) -> Option<Prefix> {
+    match family {
+        Family::V4 => v4([172, 16 + (c / 64) as u8, (c % 64 * 4) as u8, 0], 22),
+        Family::V6 => v6([0xfd20, c, 0, 0, 0, 0, 0, 0], 64),
+    }
 }
 
 fn cni(section: &OneOf<CniKind, super::file::CniSection>) -> Cni {

@@ -1,6 +1,7 @@
 //! What the lab's own tests share.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
 
 use std::path::Path;
 use std::process::{Command, Output};

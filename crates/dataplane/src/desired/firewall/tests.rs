@@ -1,3 +1,5 @@
+//! Rulesets of each role as text, and which packets each rule is for.
+
 use std::net::Ipv4Addr;
 
 use causeway_model::{
@@ -192,13 +194,59 @@ fn a_packet_that_is_not_ours_leaves_early() {
         };
         // Ahead of it only the rules about the port of each device.
         assert_eq!(exits("raw_prerouting"), Some(names.len()));
-        assert_eq!(exits("forward"), Some(0));
+        // Ahead of it only, for each family, a rule that a look at the source ends.
+        let marking = rules(&ruleset, "forward")
+            .iter()
+            .filter(|rule| rule.starts_with("ip saddr @remote4") || rule.starts_with("ip6 saddr @remote6"))
+            .count();
+        assert_eq!(marking, if role == Role::Node { 0 } else { 2 });
+        assert_eq!(exits("forward"), Some(marking));
+        let last = rules(&ruleset, "filter_postrouting");
+        assert!(last.is_empty() == (role == Role::Node) && last.len() <= 1);
         for chain in ["raw_input", "raw_output"] {
             let rules = rules(&ruleset, chain);
             assert_eq!(rules.len(), names.len());
             assert!(rules.iter().all(|rule| rule.starts_with("udp dport ")));
         }
     }
+}
+
+#[test]
+fn packets_are_marked_where_the_cni_may_bring_them_to_the_pods_node() {
+    let marks = |node: &NodePlan| {
+        let ruleset = ruleset(node, &around(&["vx-bridge"]));
+        let rules = rules(&ruleset, "forward");
+        let sets = rules.iter().filter(|rule| rule.contains("meta mark set"));
+        let sets: Vec<&str> = sets.map(|rule| rule.split(' ').next().unwrap()).collect();
+        let accepts = ruleset.accept_in_foreign_forward.contains(&ForeignAccept::Marked);
+        assert_eq!(accepts, !sets.is_empty());
+        assert_eq!(ruleset.chains.iter().any(|chain| chain.name == "filter_postrouting"), accepts);
+        sets.join(" ")
+    };
+    assert_eq!(marks(&node(Role::Node)), "");
+    assert_eq!(marks(&node(Role::Internal)), "ip ip6");
+    assert_eq!(marks(&node(Role::Gateway)), "ip ip6");
+    // The same cluster may give nodes prefixes of one family and none of the other.
+    let mut half = node(Role::Node);
+    half.local_pods.truncate(1);
+    assert_eq!(marks(&half), "ip6");
+    half.own.pods.truncate(1);
+    assert_eq!(marks(&half), "");
+}
+
+#[test]
+fn the_mark_is_gone_before_addresses_are_rewritten() {
+    let mut node = node(Role::Gateway);
+    let (real, global) = ("10.1.0.0/16".parse().unwrap(), "100.64.0.0/16".parse().unwrap());
+    node.translations = vec![Translation { real, global }];
+    assert_eq!(
+        rules(&ruleset(&node, &around(&["vx-bridge", "vx-local"])), "filter_postrouting"),
+        [
+            "meta mark & 0x00001000 == 0x00001000 meta mark set meta mark & 0xffffefff",
+            "oifname != \"vx-bridge*\" accept",
+            "ip saddr 10.1.0.0/16 ip saddr set ip saddr & 0.0.255.255 | 100.64.0.0",
+        ]
+    );
 }
 
 #[test]
