@@ -4,7 +4,7 @@
 set -euo pipefail
 
 declare -A package=([ip]=iproute2 [bridge]=iproute2 [nft]=nftables [iptables-nft]=iptables
-    [nsenter]=util-linux [unshare]=util-linux [setpriv]=util-linux [cc]=gcc)
+    [ping]=iputils-ping [nsenter]=util-linux [unshare]=util-linux [setpriv]=util-linux [cc]=gcc)
 missing=()
 for program in "${!package[@]}"; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("${package[$program]}")

@@ -153,8 +153,8 @@ fn act(rule: &Rule, passing: &mut Passing) -> (Option<Deed>, bool) {
             }
             None => (None, true),
         },
-        // The mark concerns chains of others only.
-        Action::ClampMss(_) | Action::Mark | Action::Unmark => (None, true),
+        // The mark concerns chains of others only, and the label the choice among next hops.
+        Action::ClampMss(_) | Action::ClearFlowLabel | Action::Mark | Action::Unmark => (None, true),
     }
 }
 

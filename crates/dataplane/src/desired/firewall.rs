@@ -2,9 +2,10 @@
 //! the nftables table that follows from a node's plan.
 //!
 //! ```text
-//! raw_prerouting     outer: no tracking · inner: source, global → real, destination, transit untracked
+//! raw_prerouting     outer: no tracking · IPv6: one path for each connection · inner: source, global → real, destination, transit untracked
 //! raw_input          outer: drop what no known VTEP sent
 //! raw_output         outer: no tracking
+//! route_output       IPv6: one path for each connection
 //! forward            maximum segment size · who may send into the tunnels
 //! nat_postrouting    keep pod addresses ahead of the CNI's masquerade · bring Service replies back
 //! filter_postrouting take our mark away again · real → global
@@ -76,7 +77,8 @@ pub fn firewall(inputs: &Inputs<'_>) -> Option<Ruleset> {
         builder.forward(),
         builder.nat_postrouting(),
     ];
-    let chains = chains.into_iter().chain(builder.filter_postrouting()).collect();
+    let chains =
+        chains.into_iter().chain(builder.route_output()).chain(builder.filter_postrouting()).collect();
     let crossing = inputs.devices.keys().copied().flat_map(ForeignAccept::crossing);
     let marked = builder.marks().then_some(ForeignAccept::Marked);
     Some(Ruleset {
@@ -139,6 +141,7 @@ impl Builder<'_> {
             rules.push(rule(matches, Action::NoTrack, "tunnel packets need no tracking"));
         }
         let families = self.inputs.families;
+        rules.extend(self.steady_path());
         for family in families.iter() {
             rules.extend(self.untracked_pods(family));
         }
@@ -153,6 +156,23 @@ impl Builder<'_> {
         }
         rules.push(rule(Vec::new(), Action::NoTrack, "transit needs no tracking"));
         chain("raw_prerouting", ChainType::Filter, Hook::Prerouting, RAW, rules)
+    }
+
+    /// Linux picks a next hop of an IPv6 group by addresses and flow label, and TCP takes a new label when
+    /// it retransmits (RFC 6438 §3, `sk_rethink_txhash`). A connection to a Service would then arrive at
+    /// another node than the one that translates it, and be reset.
+    fn steady_path(&mut self) -> Option<Rule> {
+        let uses = self.inputs.families.contains(Family::V6);
+        uses.then(|| {
+            let remote = Match::Destination(Family::V6, self.member_set(Group::Remote, Family::V6));
+            rule(vec![remote], Action::ClearFlowLabel, "one path for each connection")
+        })
+    }
+
+    /// The same for what this host itself sends.
+    fn route_output(&mut self) -> Option<Chain> {
+        let rule = self.steady_path()?;
+        Some(chain("route_output", ChainType::Route, Hook::Output, MANGLE, vec![rule]))
     }
 
     /// Where the CNI gives nodes no prefix of their own, no node knows its pods: a request may pass

@@ -50,13 +50,12 @@ const MULTIPATH: u16 = 0;
 const RESILIENT: u16 = 1;
 /// Buckets of a resilient group. A member's share is right to one part in 128.
 const BUCKETS: u16 = 128;
-/// A bucket without packets for this long goes to a member that has too few: a gateway that came back
-/// gets new flows at once. 5 s.
-const IDLE: u32 = 500;
-/// After this long out of balance, buckets in use are moved as well, or a busy group would never use a
-/// gateway that came back. Its flows are not tracked on the way, so a move costs them nothing but
-/// order. 60 s.
-const UNBALANCED: u32 = 6000;
+/// A bucket without packets for this long goes to a member that has too few. Connections to Services
+/// are translated where they arrive, so one that moves breaks: long enough that few do. 120 s, the
+/// kernel's own default.
+const IDLE: u32 = 12_000;
+/// Buckets in use are never moved to a member that came back, however long the group is out of balance.
+const UNBALANCED: u32 = 0;
 
 fn header(body: &mut Body<'_>, family: u8, flags: u32) {
     body.fixed(&[family, 0, PROTOCOL, 0]);

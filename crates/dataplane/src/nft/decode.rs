@@ -97,6 +97,7 @@ impl RawBase {
         let chain_type = match self.chain_type.as_str() {
             "filter" => ChainType::Filter,
             "nat" => ChainType::Nat,
+            "route" => ChainType::Route,
             _ => return None,
         };
         (self.policy == NF_ACCEPT).then_some(Base { chain_type, hook, priority: self.priority })

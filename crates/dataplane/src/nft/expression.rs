@@ -227,6 +227,7 @@ impl Writer<'_, '_> {
             Action::Masquerade => self.expression("masq", |_| {}),
             Action::RewriteSource(from, to) => self.rewrite(Field::Source, from, to),
             Action::RewriteDestination(from, to) => self.rewrite(Field::Destination, from, to),
+            Action::ClearFlowLabel => self.clear_flow_label(),
             Action::ClampMss(bytes) => self.clamp_mss(*bytes),
             Action::Mark => self.set_mark(MARK),
             Action::Unmark => self.set_mark(0),
@@ -299,18 +300,31 @@ impl Writer<'_, '_> {
             self.load_address(field, family);
             self.bitwise(&host, &octets(to.first()));
         }
-        let (checksum, checksum_offset) = match family {
+        let checksum = match family {
             Family::V4 => (NFT_PAYLOAD_CSUM_INET, 10),
             Family::V6 => (NFT_PAYLOAD_CSUM_NONE, 0),
         };
+        self.store(field.offset(family), address_length(family), checksum, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
+    }
+
+    /// The label is the last 20 of the first 32 bits; no checksum covers it.
+    fn clear_flow_label(&mut self) {
+        self.family(Family::V6);
+        self.load(NFT_PAYLOAD_NETWORK_HEADER, 1, 3);
+        self.bitwise(&[0xf0, 0, 0], &[0; 3]);
+        self.store(1, 3, (NFT_PAYLOAD_CSUM_NONE, 0), 0);
+    }
+
+    /// Writes the register into the IP header. `checksum` is its type and place.
+    fn store(&mut self, offset: u32, length: u32, checksum: (u32, u32), flags: u32) {
         self.expression("payload", |body| {
             be32(body, NFTA_PAYLOAD_SREG, NFT_REG_1);
             be32(body, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-            be32(body, NFTA_PAYLOAD_OFFSET, field.offset(family));
-            be32(body, NFTA_PAYLOAD_LEN, address_length(family));
-            be32(body, NFTA_PAYLOAD_CSUM_TYPE, checksum);
-            be32(body, NFTA_PAYLOAD_CSUM_OFFSET, checksum_offset);
-            be32(body, NFTA_PAYLOAD_CSUM_FLAGS, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
+            be32(body, NFTA_PAYLOAD_OFFSET, offset);
+            be32(body, NFTA_PAYLOAD_LEN, length);
+            be32(body, NFTA_PAYLOAD_CSUM_TYPE, checksum.0);
+            be32(body, NFTA_PAYLOAD_CSUM_OFFSET, checksum.1);
+            be32(body, NFTA_PAYLOAD_CSUM_FLAGS, flags);
         });
     }
 

@@ -230,6 +230,7 @@ fn write_chain(body: &mut Body<'_>, name: &str, base: Base) {
     let chain_type = match base.chain_type {
         ChainType::Filter => "filter",
         ChainType::Nat => "nat",
+        ChainType::Route => "route",
     };
     text(body, NFTA_CHAIN_NAME, name);
     body.nested(NFTA_CHAIN_HOOK, |body| {

@@ -118,6 +118,8 @@ pub enum ChainType {
     Filter,
     /// Sees the first packet of each tracked connection.
     Nat,
+    /// Sees every packet of this host; one that it changes is routed anew.
+    Route,
 }
 
 /// Where a base chain hangs.
@@ -227,6 +229,8 @@ pub enum Action {
     RewriteSource(Prefix, Prefix),
     /// Without state, give its destination the network bits of `1` in place of those of `0`.
     RewriteDestination(Prefix, Prefix),
+    /// Clear the flow label of its IPv6 header (RFC 6437).
+    ClearFlowLabel,
     /// Lower the TCP maximum segment size that it announces to this many bytes, never raise it.
     ClampMss(u16),
     /// Set [`MARK`] and leave the other bits.

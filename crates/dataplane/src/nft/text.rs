@@ -132,6 +132,7 @@ impl Display for Base {
         let chain_type = match self.chain_type {
             ChainType::Filter => "filter",
             ChainType::Nat => "nat",
+            ChainType::Route => "route",
         };
         let hook = match self.hook {
             Hook::Prerouting => "prerouting",
@@ -225,6 +226,7 @@ impl Display for Action {
             Action::RewriteSource(_, to) => write_rewrite(f, "saddr", to),
             Action::RewriteDestination(_, to) => write_rewrite(f, "daddr", to),
             Action::ClampMss(bytes) => write!(f, "tcp option maxseg size set {bytes}"),
+            Action::ClearFlowLabel => f.write_str("ip6 flowlabel set 0"),
             Action::Mark => write!(f, "meta mark set meta mark | {MARK:#010x}"),
             Action::Unmark => write!(f, "meta mark set meta mark & {:#010x}", !MARK),
         }

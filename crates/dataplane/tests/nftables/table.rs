@@ -72,6 +72,7 @@ fn everything() -> Ruleset {
             Action::NoTrack,
         ));
         filter.push(rule(vec![Match::Of(family), Match::TcpSyn], Action::ClampMss(1360)));
+        filter.push(rule(Vec::new(), Action::ClearFlowLabel));
         filter.push(rule(of(), Action::Mark));
         filter.push(rule(vec![Match::Marked], Action::Unmark));
         for prefix in samples(family) {
@@ -118,6 +119,13 @@ fn everything() -> Ruleset {
             filter_at("for_us", Hook::Input, -300),
             filter_at("passing", Hook::Forward, -150),
             filter_at("from_us", Hook::Output, -300),
+            chain(
+                "routed",
+                ChainType::Route,
+                Hook::Output,
+                -150,
+                vec![rule(Vec::new(), Action::ClearFlowLabel)],
+            ),
             chain("leaving", ChainType::Nat, Hook::Postrouting, 99, nat),
             filter_at("last", Hook::Postrouting, 200),
         ],

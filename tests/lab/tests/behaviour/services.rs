@@ -1,6 +1,7 @@
 //! Services of other clusters, sources of every kind, and CNIs of every kind.
 
 use crate::bed::well;
+use crate::common::in_bed;
 
 #[test]
 fn services_with_backends_on_one_node_or_many_are_reached_from_pods_and_nodes() {
@@ -66,4 +67,35 @@ clusters:
   - {name: a, nodes: 1}
   - {name: b, nodes: 2, spec: {mode: Gateway, gateways: {count: 1}}}",
     );
+}
+
+/// Packets that a node has sent over `vx-bridge`.
+fn sent(lab: &causeway_lab::Lab, node: &str) -> u64 {
+    let shown = in_bed(lab, node, &["cat", "/proc/net/dev"]);
+    let line = shown.lines().find_map(|line| line.trim().strip_prefix("vx-bridge:")).unwrap();
+    line.split_whitespace().nth(9).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_ipv6_connection_keeps_its_gateway_though_tcp_takes_new_flow_labels() {
+    let lab = well(
+        "labels",
+        "clusters:
+  - name: a
+    nodes: [{name: g1, labels: {role: edge}}, {name: g2, labels: {role: edge}}, {name: g3, labels: {role: edge}}, {name: in}]
+    spec: {mode: Gateway, gateways: {count: 3, nodeSelector: {matchLabels: {role: edge}}}}
+  - {name: b, nodes: 1}",
+    );
+    let to = lab.address("a/in/p1", "b/n1/p1", causeway_model::Family::V6).unwrap().to_string();
+    let gateways = ["a/g1", "a/g2", "a/g3"];
+    for from in ["a/in/p1", "a/in"] {
+        let before = gateways.map(|node| sent(&lab, node));
+        for label in 1..=24 {
+            in_bed(&lab, from, &["ping", "-6", "-c1", "-W2", "-F", &format!("0x{label:05x}"), &to]);
+        }
+        let after = gateways.map(|node| sent(&lab, node));
+        let mut through: Vec<u64> = before.iter().zip(after).map(|(before, after)| after - before).collect();
+        through.sort_unstable();
+        assert!(through[2] >= 24 && through[1] < 12, "{from}: packets through each gateway: {through:?}");
+    }
 }
