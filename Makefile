@@ -1,6 +1,7 @@
 # Causeway: build, try, test, measure. `make help` lists the targets.
 
 SHELL := /bin/bash
+export PATH := $(PATH):/usr/sbin:/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tests and labs need network and mount namespaces: root, or a user namespace where that is allowed.
 NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)

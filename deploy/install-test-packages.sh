@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Installs what tests, labs and benches call: ip, bridge, nft, iptables-nft, nsenter, unshare.
+# Installs what builds, tests, labs and benches call: ip, bridge, nft, iptables-nft, ping, sysctl, nsenter,
+# unshare, a C linker.
 # Does nothing where all of it is there.
 set -euo pipefail
 
 declare -A package=([ip]=iproute2 [bridge]=iproute2 [nft]=nftables [iptables-nft]=iptables
-    [ping]=iputils-ping [nsenter]=util-linux [unshare]=util-linux [setpriv]=util-linux [cc]=gcc)
+    [ping]=iputils-ping [nsenter]=util-linux [unshare]=util-linux [setpriv]=util-linux
+    [sysctl]=procps [cc]=gcc)
 missing=()
 for program in "${!package[@]}"; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
+[ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)

@@ -117,7 +117,7 @@ pub fn converge<K: Kernel>(
     let mut taken = 0;
     let mut failure: Option<ApplyError> = None;
     let mut remaining = Vec::new();
-    for _ in 0..=ROUNDS {
+    for round in 0..=ROUNDS {
         let observed = kernel.observe()?;
         let (desired, notices) = decide(goal, &observed, restore);
         let steps = diff(&desired, &observed);
@@ -139,12 +139,15 @@ pub fn converge<K: Kernel>(
                 interests: interests(&observed),
             });
         }
+        if round == ROUNDS {
+            remaining = steps;
+            break;
+        }
         if matches!(goal, Goal::Plan(_)) {
             restore.remember(&steps, &observed).map_err(ConvergeError::Remember)?;
         }
         taken += steps.len();
         failure = kernel.apply(&steps).err();
-        remaining = steps;
     }
     Err(match failure {
         Some(error) => error.into(),

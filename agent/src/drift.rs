@@ -26,8 +26,17 @@ pub struct Drift(Arc<Shared>);
 struct Shared {
     routes: Mutex<Monitor>,
     nftables: Mutex<Monitor>,
-    seen: Notify,
+    wake: Notify,
+    /// Whether something changed that nobody has been told of.
+    changed: AtomicBool,
     lost: AtomicBool,
+}
+
+impl Shared {
+    fn tell(&self) {
+        self.changed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
 }
 
 /// What changes are to be told of.
@@ -48,7 +57,8 @@ impl Drift {
         let shared = Arc::new(Shared {
             routes: Mutex::new(Monitor::route()?),
             nftables: Mutex::new(Monitor::nftables()?),
-            seen: Notify::new(),
+            wake: Notify::new(),
+            changed: AtomicBool::new(false),
             lost: AtomicBool::new(false),
         });
         let monitors: [fn(&Shared) -> &Mutex<Monitor>; 2] =
@@ -81,12 +91,16 @@ impl Drift {
     /// # Errors
     /// [`KernelError::Socket`] if changes cannot be heard of any more.
     pub async fn seen(&self) -> Result<(), KernelError> {
-        self.0.seen.notified().await;
+        // A wait that is given up half-way leaves the change to the next one.
+        while !self.0.changed.load(Ordering::Acquire) {
+            self.0.wake.notified().await;
+        }
         if self.0.lost.load(Ordering::Acquire) {
             let source = io::Error::other("the notification socket is lost");
             return Err(KernelError::Socket { operation: "listen", source });
         }
         sleep(GATHER).await;
+        self.0.changed.store(false, Ordering::Release);
         Ok(())
     }
 }
@@ -103,7 +117,7 @@ fn listen(monitor: &Mutex<Monitor>, shared: &Shared) {
         loop {
             let received = lock(monitor).recv();
             match received {
-                Ok(Event::Relevant | Event::Overrun) => shared.seen.notify_one(),
+                Ok(Event::Relevant | Event::Overrun) => shared.tell(),
                 Ok(Event::Irrelevant) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let mut fds = [PollFd::new(readable.as_fd(), PollFlags::POLLIN)];
@@ -121,5 +135,5 @@ fn listen(monitor: &Mutex<Monitor>, shared: &Shared) {
         tracing::error!(%error, "changes of the kernel cannot be heard of any more");
     }
     shared.lost.store(true, Ordering::Release);
-    shared.seen.notify_one();
+    shared.tell();
 }

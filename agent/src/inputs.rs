@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use causeway_api::{
     CLUSTER_LABEL, ClusterLink, Conversion, FieldError, InvalidObject, NodeConfig, PeerSlice, SCOPE_LABEL,
-    link_plan, node_plan, scope_label, slice_plan,
+    cluster_link, link_plan, node_plan, peer_slice, scope_label, slice_plan,
 };
 use causeway_model::{
     ClusterName, LinkPlan, NodeId, NodePlan, Scope, SlicePlan, cluster_namespace, needed_slices,
@@ -61,6 +61,8 @@ pub struct Source {
     need: Need,
     known: Known,
     complaints: Vec<String>,
+    /// Whether the objects may say something else than what is known.
+    stale: bool,
 }
 
 impl Source {
@@ -71,7 +73,8 @@ impl Source {
     pub fn open(root: PathBuf, id: NodeId) -> Result<Source, OpenError> {
         let need = Need::new();
         let store = Store::open_filtered(&root, filter(&id, &need))?;
-        let mut source = Source { root, id, store, need, known: Known::Nothing, complaints: Vec::new() };
+        let mut source =
+            Source { root, id, store, need, known: Known::Nothing, complaints: Vec::new(), stale: false };
         source.read()?;
         Ok(source)
     }
@@ -86,21 +89,25 @@ impl Source {
         self.store.get(&config_key(&self.id)).and_then(|object| NodeConfig::from_object(object))
     }
 
+    /// Forgets that the node took part, after everything of it was removed.
+    pub fn forget(&mut self) {
+        self.known = Known::Nothing;
+    }
+
     /// Looks where `hint` says. Returns whether what is known changed.
     ///
     /// # Errors
     /// [`OpenError`] if the directory cannot be read any more; what was known stays.
     pub fn refresh(&mut self, hint: &Hint) -> Result<bool, OpenError> {
-        if self.store.refresh_hinted(hint).is_empty() && !self.store_complains() {
+        self.stale |= !self.store.refresh_hinted(hint).is_empty() || unreadable(&self.store);
+        if !self.stale {
             return Ok(false);
         }
         let before = self.known.clone();
         self.read()?;
+        // What cannot be read now may be readable next time, without another change.
+        self.stale = unreadable(&self.store);
         Ok(self.known != before)
-    }
-
-    fn store_complains(&self) -> bool {
-        !self.store.problems().is_empty()
     }
 
     /// Turns the objects into plans. If the node turns out to need other slices than those that are
@@ -108,29 +115,45 @@ impl Source {
     fn read(&mut self) -> Result<(), OpenError> {
         let mut complaints: Vec<String> = self.store.problems().iter().map(ToString::to_string).collect();
         let node = self.config().cloned().and_then(|config| keep(node_plan(&config), &mut complaints));
-        let links: Vec<LinkPlan> = self
-            .store
-            .all::<ClusterLink>()
-            .filter_map(|link| keep(link_plan(link), &mut complaints))
-            .collect();
+        // Unknown is not empty: nothing is programmed from a part of a first reading.
+        if matches!(self.known, Known::Nothing) && unreadable(&self.store) {
+            self.complain(complaints);
+            return Ok(());
+        }
+        let (old_links, old_slices) = match &self.known {
+            Known::Plan(inputs) => (inputs.links.clone(), inputs.slices.clone()),
+            Known::Nothing | Known::Removed => Default::default(),
+        };
+        // An object that is there and cannot be used leaves in force what it was before.
+        let mut links: Vec<LinkPlan> = Vec::new();
+        for link in self.store.all::<ClusterLink>() {
+            let before = || old_links.iter().find(|old| cluster_link(old).key() == link.key()).cloned();
+            links.extend(keep(link_plan(link), &mut complaints).or_else(before));
+        }
         if let Some(node) = &node {
             let need = needed_slices(&self.id, node.role, &links);
             if need != self.need {
-                self.store = Store::open_filtered(&self.root, filter(&self.id, &need))?;
-                self.need = need;
+                let store = Store::open_filtered(&self.root, filter(&self.id, &need))?;
+                if unreadable(&store) {
+                    complaints.extend(store.problems().iter().map(ToString::to_string));
+                    self.complain(complaints);
+                    return Ok(());
+                }
+                (self.store, self.need) = (store, need);
                 return self.read();
             }
         }
-        let slices = self
-            .store
-            .all::<PeerSlice>()
-            .filter_map(|slice| keep(slice_plan(slice), &mut complaints))
-            .collect();
+        let mut slices: Vec<SlicePlan> = Vec::new();
+        for slice in self.store.all::<PeerSlice>() {
+            let before = || old_slices.iter().find(|old| peer_slice(old).key() == slice.key()).cloned();
+            slices.extend(keep(slice_plan(slice), &mut complaints).or_else(before));
+        }
         self.known = match (node, std::mem::take(&mut self.known)) {
             (Some(node), _) => Known::Plan(Box::new(Inputs { node, links, slices })),
             // An object that is there and cannot be used is not an object that was removed.
             (None, known) if self.config().is_some() => known,
             (None, Known::Nothing) => Known::Nothing,
+            (None, known) if unreadable(&self.store) => known,
             (None, Known::Plan(_) | Known::Removed) => Known::Removed,
         };
         self.complain(complaints);
@@ -144,6 +167,11 @@ impl Source {
         }
         self.complaints = complaints;
     }
+}
+
+/// Whether a document of the store cannot be read at all.
+fn unreadable(store: &Store) -> bool {
+    store.problems().iter().any(|problem| !problem.cause.is_warning())
 }
 
 /// The value, with complaints about what of it could not be used.

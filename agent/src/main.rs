@@ -23,5 +23,5 @@ fn main() -> ExitCode {
         None => causeway_daemon::run(run::run(cli.run))
             .unwrap_or_else(|error| Err(RunError::System("runtime", error))),
     };
-    causeway_daemon::exit_code(result)
+    causeway_daemon::exit_code(result, RunError::is_input)
 }

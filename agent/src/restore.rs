@@ -30,10 +30,11 @@ struct Remembered {
 
 impl Restore {
     /// Reads what is remembered in `state_dir`. What another boot left is forgotten; a file that
-    /// cannot be read is reported and treated as empty.
+    /// does not parse is reported and treated as empty.
     ///
     /// # Errors
-    /// If the directory cannot be made.
+    /// If the directory cannot be made, or the file is there and cannot be read: what it holds must not
+    /// be written over.
     pub fn open(state_dir: &Path) -> io::Result<Restore> {
         fs::create_dir_all(state_dir)?;
         let path = state_dir.join("sysctls.json");
@@ -43,7 +44,8 @@ impl Restore {
                 tracing::warn!(path = %path.display(), %error, "forgetting unreadable original sysctls");
                 Remembered::default()
             }),
-            Err(_) => Remembered::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Remembered::default(),
+            Err(error) => return Err(error),
         };
         let remembered =
             if remembered.boot == boot { remembered } else { Remembered { boot, ..Remembered::default() } };

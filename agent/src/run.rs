@@ -8,7 +8,7 @@ use causeway_dataplane::KernelError;
 use causeway_dataplane::netlink::LinuxKernel;
 use causeway_model::NodeId;
 use causeway_objects::{Hint, Watcher};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::args::{CleanupArgs, RunArgs};
 use crate::converge::{ConvergeError, Goal, Pass, converge, preview};
@@ -50,15 +50,20 @@ pub enum RunError {
     System(&'static str, io::Error),
 }
 
+impl RunError {
+    /// Whether the command line or the directory that it names is at fault.
+    pub fn is_input(&self) -> bool {
+        matches!(self, RunError::Usage | RunError::Objects(_))
+    }
+}
+
 /// Runs until asked to stop, or once. Stopping leaves the kernel as it is.
 ///
 /// # Errors
 /// [`RunError`] if the agent cannot work at all; what may pass is logged and tried again.
 pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let (objects, id) = args.source().ok_or(RunError::Usage)?;
-    // The watch begins first, so that no change falls between reading and watching.
-    let watcher = Watcher::new(&objects)?;
-    let source = Source::open(objects.clone(), id.clone())?;
+    let mut source = Source::open(objects.clone(), id.clone())?;
     let mut restore = open_restore(&args.state_dir)?;
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
     if args.once || args.dry_run {
@@ -71,6 +76,9 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         log(result?);
         return Ok(());
     }
+    let watcher = Watcher::new(&objects)?;
+    // What changed between the reading and the watch.
+    source.refresh(&Hint::Everything)?;
     Agent { objects, watcher, source, restore, kernel, failures: 0 }.run().await
 }
 
@@ -144,8 +152,8 @@ impl Agent {
         if matches!(self.source.known(), Known::Nothing) {
             tracing::info!("waiting for this node's NodeConfig; the kernel stays as it is");
         }
+        let mut next = Instant::now() + self.pass(&drift);
         loop {
-            let wait = self.pass(&drift);
             let wake = tokio::select! {
                 result = &mut stop => match result {
                     Ok(()) => Wake::Stop,
@@ -156,16 +164,31 @@ impl Agent {
                     Ok(()) => Wake::Kernel,
                     Err(error) => return Err(error.into()),
                 },
-                () = sleep(wait) => Wake::Timer,
+                () = sleep_until(next) => Wake::Timer,
             };
             match wake {
                 Wake::Stop => return Ok(()),
-                Wake::Objects(hint) => {
-                    if let Err(error) = self.source.refresh(&hint) {
+                Wake::Objects(hint) => match self.source.refresh(&hint) {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(error) => {
                         tracing::warn!(%error, "objects cannot be read; the last known plan stays in force");
+                        continue;
                     }
-                }
+                },
                 Wake::Kernel | Wake::Timer => {}
+            }
+            next = Instant::now() + self.pass(&drift);
+        }
+    }
+
+    /// A node that takes part no more is done once nothing of it is left: from then on its host's
+    /// settings are its administrator's.
+    fn finish_removal(&mut self) {
+        if matches!(self.source.known(), Known::Removed) {
+            match self.restore.forget() {
+                Ok(()) => self.source.forget(),
+                Err(error) => tracing::warn!(%error, "original sysctls not forgotten"),
             }
         }
     }
@@ -186,6 +209,7 @@ impl Agent {
                     tracing::warn!(%error, "changes of the kernel are noticed late");
                 }
                 log(pass);
+                self.finish_removal();
                 SLOW
             }
             Err(error) => {

@@ -18,5 +18,5 @@ fn main() -> ExitCode {
     causeway_daemon::start_logging(cli.log_format);
     let result =
         causeway_daemon::run(run::run(cli)).unwrap_or_else(|error| Err(RunError::System("runtime", error)));
-    causeway_daemon::exit_code(result)
+    causeway_daemon::exit_code(result, RunError::is_input)
 }

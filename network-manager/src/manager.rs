@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use causeway_api::{NodeConfig, PeerSlice};
 use causeway_model::Finding;
 use causeway_objects::{Change, Hint, Kind, ObjectRef, OpenError, Outcome, Store, WriteError, Writer};
 use causeway_planner::Planner;
@@ -33,6 +34,8 @@ pub struct Manager {
     /// Objects that may not be as they should.
     open: BTreeSet<ObjectRef>,
     said: BTreeSet<String>,
+    /// Whether nothing is planned yet, since facts or allocations of earlier plans may be missing.
+    waiting: bool,
 }
 
 impl Manager {
@@ -52,10 +55,31 @@ impl Manager {
             outputs: Outputs::default(),
             open: BTreeSet::new(),
             said: BTreeSet::new(),
+            waiting: false,
         };
+        // Unknown is not gone: a plan that was made with more than can be read now stays as it is.
+        manager.waiting = manager.unreadable() > 0 && manager.has_plans();
+        if manager.waiting {
+            tracing::warn!("plans stay as they are until every document can be read");
+        }
         let all: Vec<Change> = manager.store.objects().cloned().map(Change::Applied).collect();
         manager.handle(&all);
         Ok(manager)
+    }
+
+    /// Whether it waited for what could not be read, see [`Manager::round`], and now can read it: then it
+    /// is to be opened anew.
+    pub fn has_waited(&self) -> bool {
+        self.waiting && self.unreadable() == 0
+    }
+
+    /// How many documents cannot be read.
+    pub fn unreadable(&self) -> usize {
+        self.store.problems().iter().filter(|problem| !problem.cause.is_warning()).count()
+    }
+
+    fn has_plans(&self) -> bool {
+        self.store.all::<NodeConfig>().next().is_some() || self.store.all::<PeerSlice>().next().is_some()
     }
 
     /// Takes in what changed where `hint` says.
@@ -79,8 +103,13 @@ impl Manager {
         }
     }
 
-    /// Plans, and writes what differs.
+    /// Plans, and writes what differs. After a start on a directory that holds plans and documents that
+    /// cannot be read, nothing is written until they can: what they hold is in those plans.
     pub fn round(&mut self) -> Round {
+        if self.waiting {
+            self.say_problems();
+            return Round::default();
+        }
         let changes = self.planner.plan();
         self.open.extend(touched(&changes));
         self.outputs.plan.apply(changes);

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use causeway_objects::{OpenError, WatchError, Watcher};
+use causeway_objects::{Hint, OpenError, WatchError, Watcher};
 use tokio::time::timeout;
 
 use crate::args::Cli;
@@ -34,24 +34,36 @@ pub enum RunError {
     System(&'static str, io::Error),
 }
 
+impl RunError {
+    /// Whether the directory that the command line names is at fault.
+    pub fn is_input(&self) -> bool {
+        matches!(self, RunError::Objects(_))
+    }
+}
+
 /// Runs until asked to stop, or once.
 ///
 /// # Errors
 /// [`RunError`] if it cannot work at all; what may pass is logged and tried again.
 pub async fn run(args: Cli) -> Result<(), RunError> {
-    // The watch begins first, so that no change falls between reading and watching.
-    let mut watcher = Watcher::new(&args.objects)?;
-    let mut manager = Manager::open(args.objects)?;
+    let mut manager = Manager::open(args.objects.clone())?;
     if args.once {
         let round = manager.round();
         log(&manager, round);
-        let findings = manager.findings().count();
+        let findings = manager.findings().count() + manager.unreadable();
         let incomplete = RunError::Incomplete { findings, failed: round.failed };
         return if findings == 0 && round.failed == 0 { Ok(()) } else { Err(incomplete) };
     }
+    let mut watcher = Watcher::new(&args.objects)?;
+    // What changed between the reading and the watch.
+    manager.refresh(&Hint::Everything);
     let stop = causeway_daemon::stop_requested();
     tokio::pin!(stop);
     loop {
+        if manager.has_waited() {
+            // What was not read then may hold facts and allocations: everything is read again.
+            manager = Manager::open(args.objects.clone())?;
+        }
         let round = manager.round();
         log(&manager, round);
         let wait = if round.failed == 0 { Duration::MAX } else { RETRY };

@@ -53,8 +53,9 @@ pub async fn stop_requested() -> io::Result<()> {
     Ok(())
 }
 
-/// Success, or exit code 1 after the error and its causes were logged in one line.
-pub fn exit_code(result: Result<(), impl Error>) -> ExitCode {
+/// Success; or, after the error and its causes were logged in one line, exit code 2 if it is one of usage or
+/// input, else 1.
+pub fn exit_code<E: Error>(result: Result<(), E>, is_input: impl Fn(&E) -> bool) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -64,5 +65,5 @@ pub fn exit_code(result: Result<(), impl Error>) -> ExitCode {
         cause = inner.source();
     }
     tracing::error!("{text}");
-    ExitCode::FAILURE
+    if is_input(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

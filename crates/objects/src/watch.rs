@@ -87,6 +87,11 @@ impl Pending {
         paths.into_iter().map(below).collect()
     }
 
+    /// Whether something was told that nobody has taken yet.
+    fn has_hint(&self) -> bool {
+        self.hint.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     fn take(&self) -> Option<Hint> {
         self.hint.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -131,7 +136,9 @@ impl Watcher {
             // Looking at everything takes a small part of the time, however much there is.
             self.rescan = self.rescan.max(Instant::now() + looked * 20);
         }
-        let told = timeout_at(self.rescan, self.pending.wake.notified()).await.is_ok();
+        // A wait that was given up after it was woken has left its hint behind.
+        let told =
+            self.pending.has_hint() || timeout_at(self.rescan, self.pending.wake.notified()).await.is_ok();
         if told {
             let deadline = Instant::now() + AT_MOST;
             loop {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use causeway_lab::{Action, Fault, Lab};
 use serde_json::{Value, json};
 
-use crate::bed::{all_is_well, eventually, object, well};
+use crate::bed::{becomes_well, eventually, object, well};
 
 /// The overlay addresses of a node.
 fn overlay(lab: &Lab, cluster: &str, node: &str) -> Value {
@@ -47,7 +47,7 @@ fn a_node_that_leaves_and_comes_back_is_reached_again_and_moves_nobody() {
         Some(_) => Err("still there".to_owned()),
     });
     lab.objects().write(&file, &announced).unwrap();
-    all_is_well(&lab);
+    becomes_well(&lab);
     assert_eq!([overlay(&lab, "a", "n1"), overlay(&lab, "a", "n3")], others);
 }
 
@@ -80,7 +80,7 @@ fn a_cluster_is_removed_and_added_again() {
     });
     lab.objects().write(&cluster, &cluster_object).unwrap();
     lab.objects().write(&node, &node_object).unwrap();
-    all_is_well(&lab);
+    becomes_well(&lab);
     assert_eq!(overlay(&lab, "c", "n1"), kept);
 }
 
@@ -112,7 +112,7 @@ fn a_restarted_network_manager_changes_nothing_that_was_given() {
         let metadata = json!({"name": "n1", "namespace": "causeway-cluster-b"});
         let node = json!({"apiVersion": "causeway.dev/v1alpha1", "kind": "ClusterNode", "metadata": metadata, "spec": spec});
         lab.objects().write(&file, &node).unwrap();
-        all_is_well(&lab);
+        becomes_well(&lab);
         assert_eq!(plans(), before);
     }
 }

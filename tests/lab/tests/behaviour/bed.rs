@@ -19,6 +19,14 @@ pub fn all_is_well(lab: &Lab) -> Report {
     report
 }
 
+/// Waits until the full check finds nothing: right after a change, the state before it may still answer.
+pub fn becomes_well(lab: &Lab) {
+    eventually("all to be well", || {
+        let report = lab.check(&CheckOptions::default()).unwrap();
+        if report.is_fine() { Ok(()) } else { Err(report.to_table()) }
+    });
+}
+
 /// A bed of which all is well.
 pub fn well(test: &str, yaml: &str) -> Lab {
     let lab = linked(test, yaml);

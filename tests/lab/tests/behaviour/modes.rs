@@ -4,7 +4,7 @@ use causeway_lab::{CheckOptions, Lab, StreamOptions};
 use causeway_model::Family;
 use serde_json::json;
 
-use crate::bed::{all_is_well, eventually, linked, object, reaches, wait_for_condition, well};
+use crate::bed::{all_is_well, becomes_well, eventually, linked, object, reaches, wait_for_condition, well};
 use crate::common::in_bed;
 
 #[test]
@@ -45,7 +45,7 @@ fn the_mode_changes_back_and_forth_while_a_connection_lives_on() {
             let config = object(&lab, "nodeconfigs/causeway-cluster-a/n3.yaml").unwrap();
             if config["spec"]["role"] == role { Ok(()) } else { Err(config["spec"]["role"].to_string()) }
         });
-        all_is_well(&lab);
+        becomes_well(&lab);
     }
     let report = stream.finish().unwrap();
     assert_eq!(report.broken_connections(), 0, "{report:?}");

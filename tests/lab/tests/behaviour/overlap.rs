@@ -4,7 +4,7 @@ use causeway_lab::{Check, CheckOptions, Endpoint, Report};
 use causeway_model::Family;
 use serde_json::json;
 
-use crate::bed::{all_is_well, linked, object, reaches, wait_for_condition, well};
+use crate::bed::{becomes_well, linked, object, reaches, wait_for_condition, well};
 
 /// Clusters a and b of `yaml_a` and `yaml_b`, and c that overlaps nobody.
 fn three(yaml_a: &str, yaml_b: &str, expect: &str) -> String {
@@ -168,5 +168,5 @@ fn an_overlap_that_is_mended_is_forgotten() {
     lab.objects().patch_cluster(&"b".parse().unwrap(), &json!({"globalCIDRs": {"mode": "Auto"}})).unwrap();
     lab.objects().patch_cluster(&"a".parse().unwrap(), &json!({"globalCIDRs": {"mode": "Auto"}})).unwrap();
     wait_for_condition(&lab, STATUS_B, "Accepted", "True Accepted");
-    all_is_well(&lab);
+    becomes_well(&lab);
 }
