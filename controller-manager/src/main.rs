@@ -1,0 +1,2 @@
+//! `causeway-controller-manager`.
+fn main() {}
