@@ -18,6 +18,10 @@ pub const READY: &str = "Ready";
 pub const DEGRADED: &str = "Degraded";
 /// Type of the condition that says whether a node's kernel state is as planned.
 pub const PROGRAMMED: &str = "Programmed";
+/// Type of the condition that says whether a cluster's CIDRs were found.
+pub const DISCOVERED: &str = "Discovered";
+/// Type of the condition that says whether a cluster that is being removed has cleaned up its nodes.
+pub const LEFT: &str = "Left";
 
 /// The longest message in bytes: a condition is read by people.
 const MESSAGE_LIMIT: usize = 2048;

@@ -17,12 +17,14 @@ mod cluster;
 mod cluster_link;
 mod cluster_node;
 mod cluster_set;
+mod collection;
 pub mod conditions;
 mod convert;
 pub mod crd;
 mod kind;
 mod node_config;
 mod object;
+mod ownership;
 mod peer_slice;
 mod selector;
 mod status;
@@ -39,6 +41,7 @@ pub use cluster_node::{ClusterNode, ClusterNodeSpec, ClusterNodeStatus};
 pub use cluster_set::{
     ClusterDefaults, ClusterSet, ClusterSetSpec, ClusterSetStatus, TunnelNumbers, Tunnels,
 };
+pub use collection::{Change, Objects};
 pub use convert::{
     Conversion, FieldError, InvalidObject, cluster, cluster_facts, cluster_link, cluster_node, cluster_plan,
     cluster_set_facts, cluster_status, link_plan, node_config, node_facts, node_overlay, node_plan,
@@ -50,6 +53,7 @@ pub use kind::{
 };
 pub use node_config::{LinkState, NodeConfig, NodeConfigSpec, NodeConfigStatus, NodeTunnels, OwnCidrs};
 pub use object::{CausewayObject, Object, StatusOnly};
+pub use ownership::{StatusWriter, own_status, status_fields};
 pub use peer_slice::{PeerSlice, PeerSlicePeer, PeerSliceSpec, PeerSliceStatus};
 pub use selector::{NodeSelector, NodeSelectorExpression, SelectorOperator};
 pub use text::{Cidr, Ip};

@@ -1,1 +1,26 @@
-//! Speaking to an API server.
+//! Speaking to an API server: connect, watch, write, hold a Lease.
+//!
+//! [`Watches`] runs any number of watches and says what changed, also across reconnects and re-lists;
+//! [`Replica`] keeps our own objects up to date with them and speaks in the same
+//! [`Change`](causeway_api::Change)s as a directory of files does. [`Writer`] applies objects and
+//! statuses with server-side apply. [`Lease`] says who of several is the active one.
+//!
+//! Nothing here decides anything about clusters, nodes or plans.
+
+mod connect;
+mod error;
+mod lease;
+mod register;
+mod replica;
+mod watches;
+mod write;
+
+pub use connect::{Access, ConnectError, connect};
+pub use error::{RequestError, Trouble};
+pub use kube_client::Client;
+pub use kube_client::core::DynamicObject;
+pub use lease::{Held, Lease, LeaseError, LeaseSettings};
+pub use register::{Given, NameRef, ensure, remove};
+pub use replica::{Replica, Selection};
+pub use watches::{ObjectName, Resource, Update, Watches};
+pub use write::Writer;

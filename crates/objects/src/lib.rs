@@ -17,8 +17,8 @@ mod store;
 mod watch;
 mod writer;
 
-pub use causeway_api::{CausewayObject, Kind, Object, ObjectRef};
+pub use causeway_api::{CausewayObject, Change, Kind, Object, ObjectRef, Objects};
 pub use problem::{Cause, Location, OpenError, Problem, WriteError};
-pub use store::{Change, Filter, Header, Store};
+pub use store::{Filter, Header, Store};
 pub use watch::{Hint, WatchError, Watcher};
 pub use writer::{Outcome, Writer};

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use std::{fmt, fs, io};
 
 use causeway_api::unknown::KnownFields;
-use causeway_api::{CausewayObject, Kind, Object, ObjectRef};
+use causeway_api::{CausewayObject, Change, Kind, Object, ObjectRef, Objects};
 use serde_json::Value;
 
 use crate::document::{Body, Contents, Document, Reader};
@@ -85,15 +85,6 @@ impl fmt::Debug for Filter {
     }
 }
 
-/// A change of one object.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Change {
-    /// It is new or different.
-    Applied(Arc<Object>),
-    /// It is gone.
-    Deleted(ObjectRef),
-}
-
 /// A place of a document: file, and which document of it.
 type Place = (Arc<PathBuf>, usize);
 
@@ -125,7 +116,7 @@ pub struct Store {
     unreadable: BTreeMap<PathBuf, String>,
     claims: BTreeMap<ObjectRef, Claims>,
     contested: BTreeSet<ObjectRef>,
-    objects: BTreeMap<ObjectRef, Arc<Object>>,
+    objects: Objects,
 }
 
 impl Store {
@@ -154,7 +145,7 @@ impl Store {
             unreadable: BTreeMap::new(),
             claims: BTreeMap::new(),
             contested: BTreeSet::new(),
-            objects: BTreeMap::new(),
+            objects: Objects::default(),
         };
         store.refresh();
         Ok(store)
@@ -165,18 +156,14 @@ impl Store {
         &self.root
     }
 
-    /// All objects, ordered by kind, namespace and name.
-    pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.objects.values()
+    /// All objects.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// The objects of one kind, ordered by namespace and name.
     pub fn all<K: CausewayObject>(&self) -> impl Iterator<Item = &K> {
-        let first = ObjectRef { kind: K::KIND, namespace: None, name: String::new() };
-        self.objects
-            .range((Bound::Included(first), Bound::Unbounded))
-            .take_while(|(key, _)| key.kind == K::KIND)
-            .filter_map(|(_, object)| K::from_object(object))
+        self.objects.all()
     }
 
     /// One object.
@@ -351,15 +338,10 @@ impl Store {
             if claims.is_some_and(|c| c.whole.is_empty() && c.status.is_empty()) {
                 self.claims.remove(&key);
             }
-            match object {
-                Some(object) if self.objects.get(&key) != Some(&object) => {
-                    self.objects.insert(key, object.clone());
-                    changes.push(Change::Applied(object));
-                }
-                Some(_) => {}
-                None if self.objects.remove(&key).is_some() => changes.push(Change::Deleted(key)),
-                None => {}
-            }
+            changes.extend(match object {
+                Some(object) => self.objects.put(object),
+                None => self.objects.take(&key),
+            });
         }
         changes
     }

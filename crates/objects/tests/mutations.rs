@@ -95,7 +95,7 @@ proptest! {
         }
         // A store that opens it like this says the same of it, and does not panic either.
         let fresh = Store::open(dir.path()).unwrap();
-        for object in fresh.objects() {
+        for object in fresh.objects().iter() {
             prop_assert!(store.get(&object.key()).is_some(), "{broken:?}");
         }
 

@@ -293,7 +293,7 @@ fn a_filter_keeps_only_what_is_wanted() {
         _ => false,
     });
     let store = Store::open_filtered(dir.path(), filter).unwrap();
-    let names: Vec<String> = store.objects().map(|object| object.key().name).collect();
+    let names: Vec<String> = store.objects().iter().map(|object| object.key().name).collect();
     assert_eq!(names, ["n7", "c3.nodes.0"]);
     assert_eq!(store.all::<NodeConfig>().count(), 1);
     assert_eq!(problems(&store), [""; 0]);

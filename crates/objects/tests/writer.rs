@@ -175,7 +175,7 @@ fn a_reader_never_sees_half_an_object() {
         while !done.load(Ordering::SeqCst) {
             store.refresh();
             assert_eq!(store.problems(), []);
-            assert_eq!(store.objects().count(), 1);
+            assert_eq!(store.objects().len(), 1);
         }
     });
 }

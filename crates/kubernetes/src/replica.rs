@@ -1,0 +1,176 @@
+//! Our own objects as an API server has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use causeway_api::{Change, GROUP, Kind, Object, ObjectRef, Objects, VERSION};
+use kube_client::Client;
+use kube_client::core::DynamicObject;
+
+use crate::Trouble;
+use crate::watches::{ObjectName, Resource, Update, Watches};
+
+/// At most so many updates are taken in at once, so that a long list does not keep others waiting.
+const BATCH: usize = 2048;
+
+/// Which objects of a kind.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Selection {
+    /// Only those of this namespace.
+    pub namespace: Option<String>,
+    /// Only the one of this name.
+    pub name: Option<String>,
+    /// Only those that this label selector takes.
+    pub labels: Option<String>,
+}
+
+impl Selection {
+    /// The watch for objects of `kind`.
+    pub fn resource(&self, kind: Kind) -> Resource {
+        Resource {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            labels: self.labels.clone(),
+            ..Resource::all(GROUP, VERSION, kind.as_str(), kind.plural())
+        }
+    }
+}
+
+/// Objects of some of our kinds, kept as an API server has them.
+pub struct Replica {
+    watches: Watches<Kind>,
+    selections: BTreeMap<Kind, Selection>,
+    objects: Objects,
+    incomplete: BTreeSet<Kind>,
+    troubles: BTreeMap<Kind, Trouble>,
+    /// Objects that cannot be read; what they were before stays in force.
+    unusable: BTreeMap<ObjectRef, String>,
+}
+
+impl Replica {
+    /// Of nothing yet.
+    pub fn new(client: Client) -> Replica {
+        Replica {
+            watches: Watches::new(client),
+            selections: BTreeMap::new(),
+            objects: Objects::default(),
+            incomplete: BTreeSet::new(),
+            troubles: BTreeMap::new(),
+            unusable: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps objects of `kind`; if it does so already, by another selection. What the old one held and
+    /// the new one does not hold goes when the new one is complete.
+    pub fn select(&mut self, kind: Kind, selection: Selection) {
+        if self.selections.get(&kind) == Some(&selection) {
+            return;
+        }
+        self.watches.watch(kind, &selection.resource(kind));
+        self.selections.insert(kind, selection);
+        self.incomplete.insert(kind);
+    }
+
+    /// Goes on with another client, as after a change of credentials.
+    pub fn reconnect(&mut self, client: Client) {
+        let resources: Vec<(Kind, Resource)> =
+            self.selections.iter().map(|(kind, selection)| (*kind, selection.resource(*kind))).collect();
+        self.watches.reconnect(client, resources);
+    }
+
+    /// The objects.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// Whether every kind was read whole at least once by its present selection.
+    pub fn is_complete(&self) -> bool {
+        self.incomplete.is_empty()
+    }
+
+    /// Whether `kind` was read whole at least once by its present selection.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.selections.contains_key(&kind) && !self.incomplete.contains(&kind)
+    }
+
+    /// What is wrong: watches that cannot go on, and objects that cannot be read.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        let watches = self.troubles.iter().map(|(kind, trouble)| format!("{}: {trouble}", kind.plural()));
+        watches.chain(self.unusable.iter().map(|(key, error)| format!("{key} cannot be read: {error}")))
+    }
+
+    /// Whether a watch cannot go on.
+    pub fn is_troubled(&self) -> bool {
+        !self.troubles.is_empty()
+    }
+
+    /// Whether there are objects that cannot be read.
+    pub fn has_unusable(&self) -> bool {
+        !self.unusable.is_empty()
+    }
+
+    /// Waits until something is said, and takes in what is said by then. Giving up waiting loses
+    /// nothing. The list may be empty: a watch that became complete, or is in trouble, is news too.
+    pub async fn changed(&mut self) -> Vec<Change> {
+        let (kind, update) = self.watches.next().await;
+        let mut changes: Vec<Change> = self.take(kind, update).into_iter().collect();
+        for _ in 1..BATCH {
+            let Some((kind, update)) = self.watches.ready() else { break };
+            changes.extend(self.take(kind, update));
+        }
+        changes
+    }
+
+    fn take(&mut self, kind: Kind, update: Update) -> Option<Change> {
+        match update {
+            Update::Applied(object) => {
+                self.troubles.remove(&kind);
+                self.applied(kind, *object)
+            }
+            Update::Deleted(name) => {
+                let key = key(kind, name);
+                self.unusable.remove(&key);
+                self.objects.take(&key)
+            }
+            Update::Complete => {
+                self.troubles.remove(&kind);
+                self.incomplete.remove(&kind);
+                None
+            }
+            Update::Trouble(trouble) => {
+                self.troubles.insert(kind, trouble);
+                None
+            }
+        }
+    }
+
+    fn applied(&mut self, kind: Kind, object: DynamicObject) -> Option<Change> {
+        let name = ObjectName {
+            namespace: object.metadata.namespace.clone(),
+            name: object.metadata.name.clone().unwrap_or_default(),
+        };
+        let key = key(kind, name);
+        match read(kind, object) {
+            Ok(object) => {
+                self.unusable.remove(&key);
+                self.objects.put(Arc::new(object))
+            }
+            Err(error) => {
+                self.unusable.insert(key, error.to_string());
+                None
+            }
+        }
+    }
+}
+
+fn key(kind: Kind, name: ObjectName) -> ObjectRef {
+    ObjectRef { kind, namespace: name.namespace, name: name.name }
+}
+
+fn read(kind: Kind, object: DynamicObject) -> Result<Object, serde_json::Error> {
+    let DynamicObject { metadata, mut data, .. } = object;
+    if let Some(fields) = data.as_object_mut() {
+        fields.insert("metadata".to_owned(), serde_json::to_value(metadata)?);
+    }
+    Object::deserialize(kind, data)
+}

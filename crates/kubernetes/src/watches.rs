@@ -1,0 +1,349 @@
+//! Any number of watches in one place. Whatever happens to the connection, each says in the end only:
+//! this is so now, that is gone, and all has been said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube_client::core::DynamicObject;
+use kube_client::{Api, Client};
+use kube_runtime::WatchStreamExt;
+use kube_runtime::utils::Backoff;
+use kube_runtime::watcher::{self, Event};
+
+use crate::Trouble;
+
+/// First and longest wait before a watch that failed is started again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// What to watch.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Resource {
+    /// API group; empty for the core one.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Plural, as in URLs.
+    pub plural: String,
+    /// Only objects of this namespace.
+    pub namespace: Option<String>,
+    /// Only the object of this name.
+    pub name: Option<String>,
+    /// Only objects that this label selector takes.
+    pub labels: Option<String>,
+}
+
+impl Resource {
+    /// All objects of a kind.
+    pub fn all(group: &str, version: &str, kind: &str, plural: &str) -> Resource {
+        Resource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+            namespace: None,
+            name: None,
+            labels: None,
+        }
+    }
+
+    pub(crate) fn api_resource(&self) -> ApiResource {
+        let kind = GroupVersionKind::gvk(&self.group, &self.version, &self.kind);
+        ApiResource::from_gvk_with_plural(&kind, &self.plural)
+    }
+
+    fn api(&self, client: Client) -> Api<DynamicObject> {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &self.api_resource()),
+            None => Api::all_with(client, &self.api_resource()),
+        }
+    }
+
+    fn config(&self) -> watcher::Config {
+        let mut config = watcher::Config::default();
+        if let Some(name) = &self.name {
+            config = config.fields(&format!("metadata.name={name}"));
+        }
+        if let Some(labels) = &self.labels {
+            config = config.labels(labels);
+        }
+        config
+    }
+}
+
+/// Namespace, where there is one, and name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl ObjectName {
+    fn of(object: &DynamicObject) -> ObjectName {
+        ObjectName {
+            namespace: object.metadata.namespace.clone(),
+            name: object.metadata.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// What a watch says.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// The object is so now.
+    Applied(Box<DynamicObject>),
+    /// The object is gone.
+    Deleted(ObjectName),
+    /// Everything that there is has been said, and what is gone was said to be gone.
+    Complete,
+    /// It cannot go on for now, and tries again by itself. What it said before may be out of date.
+    Trouble(Trouble),
+}
+
+/// One watch, which remembers what it spoke of.
+struct Watch {
+    events: BoxStream<'static, Result<Event<DynamicObject>, watcher::Error>>,
+    known: BTreeSet<ObjectName>,
+    listed: BTreeSet<ObjectName>,
+    /// Updates that are due before the next event.
+    due: Vec<Update>,
+}
+
+impl Watch {
+    fn new(client: Client, resource: &Resource, known: BTreeSet<ObjectName>) -> Watch {
+        let events =
+            watcher::watcher(resource.api(client), resource.config()).backoff(Retry::default()).boxed();
+        Watch { events, known, listed: BTreeSet::new(), due: Vec::new() }
+    }
+
+    fn handle(&mut self, event: Result<Event<DynamicObject>, watcher::Error>) {
+        match event {
+            Ok(Event::Init) => self.listed.clear(),
+            Ok(Event::InitApply(object)) => {
+                self.listed.insert(ObjectName::of(&object));
+                self.applied(object);
+            }
+            Ok(Event::InitDone) => {
+                let gone: Vec<ObjectName> = self.known.difference(&self.listed).cloned().collect();
+                self.known = std::mem::take(&mut self.listed);
+                // Taken from the end.
+                self.due.push(Update::Complete);
+                self.due.extend(gone.into_iter().map(Update::Deleted));
+            }
+            Ok(Event::Apply(object)) => self.applied(object),
+            Ok(Event::Delete(object)) => {
+                let name = ObjectName::of(&object);
+                self.known.remove(&name);
+                self.listed.remove(&name);
+                self.due.push(Update::Deleted(name));
+            }
+            Err(error) => self.due.extend(trouble(&error).map(Update::Trouble)),
+        }
+    }
+
+    fn applied(&mut self, mut object: DynamicObject) {
+        // Who wrote which field is of no use here, and often more than the object itself.
+        object.metadata.managed_fields = None;
+        self.known.insert(ObjectName::of(&object));
+        self.due.push(Update::Applied(Box::new(object)));
+    }
+}
+
+impl Stream for Watch {
+    type Item = Update;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
+        loop {
+            if let Some(update) = self.due.pop() {
+                return Poll::Ready(Some(update));
+            }
+            match self.events.poll_next_unpin(cx) {
+                Poll::Ready(Some(event)) => self.handle(event),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+/// `None` for what is part of a watch's life: the server forgot where it stood, and it lists again.
+fn trouble(error: &watcher::Error) -> Option<Trouble> {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => Some(Trouble::of(error)),
+        watcher::Error::WatchError(status) if status.code == 410 => None,
+        watcher::Error::WatchError(status) => Some(Trouble::of_status(status)),
+        watcher::Error::NoResourceVersion => Some(Trouble::Unreachable(error.to_string())),
+    }
+}
+
+/// Doubling waits; from the start again after a success.
+#[derive(Default)]
+struct Retry(u32);
+
+impl Iterator for Retry {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = (RETRY.0 * 2u32.saturating_pow(self.0)).min(RETRY.1);
+        self.0 = (self.0 + 1).min(16);
+        Some(wait)
+    }
+}
+
+impl Backoff for Retry {
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
+/// Watches, each under an identifier.
+pub struct Watches<I> {
+    client: Client,
+    watches: BTreeMap<I, Watch>,
+    /// Where to look first next time, so that a busy watch does not starve the others.
+    turn: usize,
+}
+
+impl<I: Ord + Clone> Watches<I> {
+    /// None yet.
+    pub fn new(client: Client) -> Watches<I> {
+        Watches { client, watches: BTreeMap::new(), turn: 0 }
+    }
+
+    /// Starts a watch. One that had the identifier ends; what it spoke of and the new one does not find
+    /// is said to be deleted before the new one is complete, and not sooner.
+    pub fn watch(&mut self, id: I, resource: &Resource) {
+        let known = self.watches.remove(&id).map(|old| old.known).unwrap_or_default();
+        self.watches.insert(id, Watch::new(self.client.clone(), resource, known));
+    }
+
+    /// Speaks to the server with another client from now on. Every watch lists anew.
+    pub fn reconnect(&mut self, client: Client, resources: impl IntoIterator<Item = (I, Resource)>) {
+        self.client = client;
+        for (id, resource) in resources {
+            self.watch(id, &resource);
+        }
+    }
+
+    /// Ends a watch, and says nothing more of what it spoke of.
+    pub fn forget(&mut self, id: &I) {
+        self.watches.remove(id);
+    }
+
+    /// Whether there is a watch of this identifier.
+    pub fn has(&self, id: &I) -> bool {
+        self.watches.contains_key(id)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(I, Update)> {
+        let count = self.watches.len();
+        let first = if count == 0 { 0 } else { self.turn % count };
+        for round in 0..2 {
+            for (place, (id, watch)) in self.watches.iter_mut().enumerate() {
+                if (place >= first) == (round == 0)
+                    && let Poll::Ready(Some(update)) = watch.poll_next_unpin(cx)
+                {
+                    self.turn = place + 1;
+                    return Poll::Ready((id.clone(), update));
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The next thing that any watch says. Giving up waiting loses nothing.
+    pub async fn next(&mut self) -> (I, Update) {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// What a watch says already, if anything.
+    pub fn ready(&mut self) -> Option<(I, Update)> {
+        self.next().now_or_never()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(name: &str) -> DynamicObject {
+        let mut object = DynamicObject::new(name, &Resource::all("", "v1", "Node", "nodes").api_resource());
+        object.metadata.managed_fields = Some(Vec::new());
+        object
+    }
+
+    fn watch() -> Watch {
+        Watch {
+            events: futures::stream::pending().boxed(),
+            known: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            due: Vec::new(),
+        }
+    }
+
+    fn said(watch: &mut Watch, events: Vec<Event<DynamicObject>>) -> Vec<String> {
+        let mut said = Vec::new();
+        for event in events {
+            watch.handle(Ok(event));
+            while let Some(update) = watch.due.pop() {
+                said.push(match update {
+                    Update::Applied(object) => format!("+{}", ObjectName::of(&object).name),
+                    Update::Deleted(name) => format!("-{}", name.name),
+                    Update::Complete => "complete".to_owned(),
+                    Update::Trouble(trouble) => trouble.to_string(),
+                });
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn what_a_new_list_lacks_is_deleted_before_it_is_complete() {
+        let mut watch = watch();
+        let first =
+            vec![Event::Init, Event::InitApply(object("a")), Event::InitApply(object("b")), Event::InitDone];
+        assert_eq!(said(&mut watch, first), ["+a", "+b", "complete"]);
+        assert_eq!(said(&mut watch, vec![Event::Apply(object("c"))]), ["+c"]);
+        let again = vec![Event::Init, Event::InitApply(object("b")), Event::InitDone];
+        assert_eq!(said(&mut watch, again), ["+b", "-c", "-a", "complete"]);
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_deletes_nothing() {
+        let mut watch = watch();
+        said(&mut watch, vec![Event::Init, Event::InitApply(object("a")), Event::InitDone]);
+        let torn = vec![Event::Init, Event::InitApply(object("b")), Event::Init];
+        assert_eq!(said(&mut watch, torn), ["+b"]);
+        let whole = vec![Event::InitApply(object("a")), Event::InitDone];
+        assert_eq!(said(&mut watch, whole), ["+a", "-b", "complete"]);
+    }
+
+    #[test]
+    fn a_deleted_object_is_said_to_be_deleted_once() {
+        let mut watch = watch();
+        said(&mut watch, vec![Event::Init, Event::InitApply(object("a")), Event::InitDone]);
+        assert_eq!(said(&mut watch, vec![Event::Delete(object("a"))]), ["-a"]);
+        assert_eq!(said(&mut watch, vec![Event::Init, Event::InitDone]), ["complete"]);
+    }
+
+    #[test]
+    fn waits_double_up_to_a_limit_and_start_again() {
+        let mut retry = Retry::default();
+        assert_eq!(retry.next(), Some(RETRY.0));
+        assert_eq!(retry.next(), Some(RETRY.0 * 2));
+        assert_eq!(retry.by_ref().take(20).last(), Some(RETRY.1));
+        retry.reset();
+        assert_eq!(retry.next(), Some(RETRY.0));
+    }
+}

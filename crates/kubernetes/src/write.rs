@@ -1,0 +1,103 @@
+//! Writing our objects: server-side apply, so that each program owns just the fields that it writes
+//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/>).
+
+use causeway_api::{API_VERSION, Object, ObjectRef};
+use kube_client::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube_client::core::DynamicObject;
+use kube_client::{Api, Client, Error};
+use serde_json::{Value, json};
+
+use crate::RequestError;
+use crate::replica::Selection;
+
+/// Writes as one field manager.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    manager: &'static str,
+}
+
+impl Writer {
+    /// Writes as `manager`, a program's name.
+    pub fn new(client: Client, manager: &'static str) -> Writer {
+        Writer { client, manager }
+    }
+
+    /// The client that it writes with.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn api(&self, key: &ObjectRef) -> Api<DynamicObject> {
+        let resource = Selection::default().resource(key.kind).api_resource();
+        match &key.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    fn params(&self) -> PatchParams {
+        PatchParams::apply(self.manager).force()
+    }
+
+    /// Makes the object be there with these labels, annotations, finalizers and this spec. Its status
+    /// is not written.
+    ///
+    /// # Errors
+    /// [`RequestError`] that says what was refused, and why.
+    pub async fn apply(&self, object: &Object) -> Result<(), RequestError> {
+        let key = object.key();
+        let what = || format!("apply {key}");
+        let mut body = serde_json::to_value(object).unwrap_or_default();
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("status");
+        }
+        let result = self.api(&key).patch(&key.name, &self.params(), &Patch::Apply(&body)).await;
+        result.map(drop).map_err(|error| RequestError::new(what(), &error))
+    }
+
+    /// Makes the fields of `status` be there, and those go that this manager wrote and are not in it.
+    ///
+    /// # Errors
+    /// [`RequestError`] that says what was refused, and why.
+    pub async fn apply_status(&self, key: &ObjectRef, status: &Value) -> Result<(), RequestError> {
+        let body = json!({
+            "apiVersion": API_VERSION,
+            "kind": key.kind.as_str(),
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "status": status,
+        });
+        let result = self.api(key).patch_status(&key.name, &self.params(), &Patch::Apply(&body)).await;
+        result.map(drop).map_err(|error| RequestError::new(format!("apply status of {key}"), &error))
+    }
+
+    /// Changes metadata by a JSON merge patch (RFC 7386), for what server-side apply cannot say, such as
+    /// taking out a finalizer. With `resource_version` only if the object is still in that version.
+    ///
+    /// # Errors
+    /// [`RequestError`] that says what was refused, and why.
+    pub async fn merge_metadata(&self, key: &ObjectRef, metadata: Value) -> Result<(), RequestError> {
+        let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
+        let body = json!({"metadata": metadata});
+        match self.api(key).patch_metadata(&key.name, &params, &Patch::Merge(&body)).await {
+            Ok(_) => Ok(()),
+            Err(Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(RequestError::new(format!("change metadata of {key}"), &error)),
+        }
+    }
+
+    /// Deletes the object; with `uid` only that incarnation of it. One that is gone already is fine.
+    ///
+    /// # Errors
+    /// [`RequestError`] that says what was refused, and why.
+    pub async fn delete(&self, key: &ObjectRef, uid: Option<String>) -> Result<(), RequestError> {
+        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        match self.api(key).delete(&key.name, &params).await {
+            Ok(_) => Ok(()),
+            // Gone, or another one of the same name has come.
+            Err(Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+            Err(error) => Err(RequestError::new(format!("delete {key}"), &error)),
+        }
+    }
+}
