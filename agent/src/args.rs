@@ -1,9 +1,10 @@
 //! Command line of the agent.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use causeway_daemon::LogFormat;
-use causeway_model::{ClusterName, NodeId, NodeName};
+use causeway_model::{ClusterName, NodeName};
 use clap::{Args, Parser, Subcommand};
 
 /// Programs this node's kernel from its NodeConfig, ClusterLinks and PeerSlices.
@@ -31,15 +32,25 @@ pub enum Command {
 /// How to run.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Directory of YAML objects to read and watch, in place of an API server.
-    #[arg(long, value_name = "DIR", required = true)]
-    pub objects: Option<PathBuf>,
-    /// Cluster of this node.
-    #[arg(long, value_name = "NAME", required = true)]
-    pub cluster: Option<ClusterName>,
     /// Name of this node.
     #[arg(long, value_name = "NAME", required = true, env = "NODE_NAME")]
     pub node: Option<NodeName>,
+    /// Directory of YAML objects to read and watch, in place of an API server.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub objects: Option<PathBuf>,
+    /// Cluster of this node, for --objects.
+    #[arg(long, value_name = "NAME", requires = "objects")]
+    pub cluster: Option<ClusterName>,
+    /// Kubeconfig of this node's own cluster. Default: the Pod's ServiceAccount, else KUBECONFIG or
+    /// ~/.kube/config.
+    #[arg(long, value_name = "FILE", conflicts_with = "objects")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace that holds the objects of this node's own cluster.
+    #[arg(long, value_name = "NAME", default_value = causeway_api::SYSTEM_NAMESPACE, conflicts_with = "objects")]
+    pub namespace: String,
+    /// Where to serve /healthz and /readyz.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4880", conflicts_with = "objects")]
+    pub listen: SocketAddr,
     /// Where to keep what must survive a restart.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/causeway")]
     pub state_dir: PathBuf,
@@ -49,14 +60,6 @@ pub struct RunArgs {
     /// Print the steps that would be taken, take none, and exit.
     #[arg(long)]
     pub dry_run: bool,
-}
-
-impl RunArgs {
-    /// The directory and the node, if both were given.
-    pub fn source(&self) -> Option<(PathBuf, NodeId)> {
-        let id = NodeId { cluster: self.cluster.clone()?, node: self.node.clone()? };
-        Some((self.objects.clone()?, id))
-    }
 }
 
 /// How to clean up.
@@ -75,15 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_needs_objects_cluster_and_node_and_a_cleanup_needs_none() {
-        assert!(Cli::try_parse_from(["causeway-agent"]).is_err());
-        let full = ["causeway-agent", "--objects", "d", "--cluster", "a", "--node", "n"];
-        assert!(Cli::try_parse_from(full).unwrap().run.source().is_some());
-        assert!(
-            Cli::try_parse_from(["causeway-agent", "--objects", "d", "--cluster", "A", "--node", "n"])
-                .is_err()
-        );
-        let cleanup = Cli::try_parse_from(["causeway-agent", "cleanup", "--dry-run"]).unwrap();
+    fn a_run_needs_a_node_and_a_directory_needs_a_cluster_and_a_cleanup_needs_none() {
+        let parse = |words: &[&str]| Cli::try_parse_from([&["causeway-agent"], words].concat());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--node", "n"]).is_ok());
+        assert!(parse(&["--objects", "d", "--cluster", "a", "--node", "n"]).is_ok());
+        assert!(parse(&["--objects", "d", "--node", "n"]).is_err());
+        assert!(parse(&["--cluster", "a", "--node", "n"]).is_err());
+        assert!(parse(&["--objects", "d", "--cluster", "A", "--node", "n"]).is_err());
+        assert!(parse(&["--objects", "d", "--cluster", "a", "--node", "n", "--kubeconfig", "k"]).is_err());
+        let cleanup = parse(&["cleanup", "--dry-run"]).unwrap();
         assert!(matches!(cleanup.command, Some(Command::Cleanup(CleanupArgs { dry_run: true, .. }))));
     }
 }

@@ -9,7 +9,7 @@ use causeway_dataplane::nft::foreign::ForeignChain;
 use causeway_dataplane::{ApplyError, Desired, Kernel, KernelError, Observed, Step};
 
 use crate::drift::Interests;
-use crate::inputs::Inputs;
+use crate::plans::Inputs;
 use crate::restore::Restore;
 
 /// How often a pass acts and looks again before it leaves the rest to a later one. The first round
@@ -21,7 +21,7 @@ const ROUNDS: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 pub enum Goal<'a> {
     /// What its plan says.
-    Plan(&'a Inputs),
+    Plan(Inputs<'a>),
     /// Nothing of ours.
     Nothing,
 }

@@ -3,10 +3,11 @@
 mod args;
 mod converge;
 mod drift;
-mod inputs;
+mod plans;
 mod report;
 mod restore;
 mod run;
+mod source;
 
 use std::process::ExitCode;
 

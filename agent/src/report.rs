@@ -3,37 +3,82 @@
 use std::path::Path;
 
 use causeway_api::conditions::{DEGRADED, PROGRAMMED, Verdict, update};
-use causeway_api::{NodeConfig, Object};
+use causeway_api::{LinkState, NodeConfig, NodeConfigStatus, Object};
 use causeway_objects::{WriteError, Writer};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::converge::{ConvergeError, Pass};
+use crate::plans::Known;
 
-/// Writes the status of `config` after a pass that ended with `result`.
+/// What is to be told after a pass.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    verdicts: Vec<Verdict>,
+    /// `None` leaves what was told before.
+    foreign_chains: Option<Vec<String>>,
+    links: Option<Vec<LinkState>>,
+}
+
+impl Report {
+    /// How a pass towards what is `known` ended.
+    pub fn of(known: Known<'_>, result: &Result<Pass, ConvergeError>) -> Report {
+        let removed = matches!(known, Known::Removed);
+        let links = match known {
+            Known::Plan(inputs) => inputs
+                .links()
+                .iter()
+                .map(|link| LinkState {
+                    remote_cluster: link.id.remote.to_string(),
+                    ready: result.is_ok() && !link.prefixes.is_empty(),
+                    rtt_microseconds: None,
+                })
+                .collect(),
+            Known::Nothing | Known::Removed => Vec::new(),
+        };
+        Report {
+            verdicts: verdicts(removed, result),
+            foreign_chains: result.as_ref().ok().map(|pass| pass.foreign_chains.clone()),
+            links: Some(links),
+        }
+    }
+
+    /// The status of `config` after it.
+    pub fn status(&self, config: &NodeConfig) -> NodeConfigStatus {
+        let mut status = config.status.clone().unwrap_or_default();
+        let generation = config.metadata.generation;
+        status.observed_generation = generation;
+        if let Some(chains) = &self.foreign_chains {
+            status.foreign_chains.clone_from(chains);
+        }
+        if let Some(links) = &self.links {
+            status.links.clone_from(links);
+        }
+        status.conditions = update(&status.conditions, &self.verdicts, generation, &Time(Timestamp::now()));
+        status
+    }
+}
+
+/// Writes the status of `config` beside it.
 ///
 /// # Errors
 /// [`WriteError`] if the file cannot be written.
-pub fn write_status(
-    directory: &Path,
-    config: &NodeConfig,
-    result: &Result<Pass, ConvergeError>,
-) -> Result<(), WriteError> {
-    let mut config = config.clone();
-    let mut status = config.status.take().unwrap_or_default();
-    status.observed_generation = config.metadata.generation;
-    if let Ok(pass) = result {
-        status.foreign_chains.clone_from(&pass.foreign_chains);
-    }
-    status.conditions =
-        update(&status.conditions, &verdicts(result), config.metadata.generation, &Time(Timestamp::now()));
-    config.status = Some(status);
+pub fn write(directory: &Path, config: &NodeConfig, report: &Report) -> Result<(), WriteError> {
+    let status = Some(report.status(config));
+    let config = NodeConfig { status, ..config.clone() };
     Writer::new(directory).write_status(&Object::NodeConfig(config)).map(drop)
 }
 
 /// What a pass says about the node.
-fn verdicts(result: &Result<Pass, ConvergeError>) -> Vec<Verdict> {
+fn verdicts(removed: bool, result: &Result<Pass, ConvergeError>) -> Vec<Verdict> {
     match result {
+        Ok(_) if removed => {
+            let message = "nothing of Causeway is left on the node";
+            vec![
+                Verdict::new(PROGRAMMED, false, "CleanedUp", message),
+                Verdict::new(DEGRADED, false, "AsPlanned", ""),
+            ]
+        }
         Ok(pass) => {
             let mut lacks: Vec<(&str, String)> =
                 pass.notices.iter().map(|notice| (notice.reason(), notice.to_string())).collect();

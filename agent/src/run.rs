@@ -1,33 +1,39 @@
 //! The agent's loop: one owner of the state, and any wake-up does the same work.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use causeway_daemon::health::{self, Health};
 use causeway_dataplane::KernelError;
 use causeway_dataplane::netlink::LinuxKernel;
-use causeway_model::NodeId;
-use causeway_objects::{Hint, Watcher};
-use tokio::time::{Instant, sleep_until};
+use causeway_kubernetes::{Access, ConnectError, connect};
+use causeway_model::{NodeId, NodeName};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::args::{CleanupArgs, RunArgs};
 use crate::converge::{ConvergeError, Goal, Pass, converge, preview};
 use crate::drift::{Drift, Interests};
-use crate::inputs::{Known, Source};
-use crate::report;
+use crate::plans::Known;
+use crate::report::Report;
 use crate::restore::Restore;
+use crate::source::{Directory, Member, Source};
 
 /// How often the kernel is looked at though nothing was notified: the safety net.
 const SLOW: Duration = Duration::from_secs(60);
 /// First and longest wait before a pass that failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How long a single run waits for the API server to tell the plan.
+const TELL: Duration = Duration::from_secs(30);
 
 /// Why the agent does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Flags are missing.
-    #[error("--objects, --cluster and --node are needed")]
+    #[error("--node is needed")]
     Usage,
+    /// There is no API server to speak to.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The objects cannot be read.
     #[error(transparent)]
     Objects(#[from] causeway_objects::OpenError),
@@ -42,9 +48,9 @@ pub enum RunError {
     Converge(#[from] ConvergeError),
     /// There is no plan for this node.
     #[error(
-        "there is no usable NodeConfig for {0} in {1}; nothing was changed. Is network-manager running, and are cluster and node named right?"
+        "there is no usable NodeConfig for {0}; nothing was changed. Are the managers running, and are cluster and node named right?"
     )]
-    NoPlan(NodeId, PathBuf),
+    NoPlan(String),
     /// The state directory or a notification socket failed.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
@@ -53,7 +59,7 @@ pub enum RunError {
 impl RunError {
     /// Whether the command line or the directory that it names is at fault.
     pub fn is_input(&self) -> bool {
-        matches!(self, RunError::Usage | RunError::Objects(_))
+        matches!(self, RunError::Usage | RunError::Objects(_) | RunError::Connect(_))
     }
 }
 
@@ -62,24 +68,66 @@ impl RunError {
 /// # Errors
 /// [`RunError`] if the agent cannot work at all; what may pass is logged and tried again.
 pub async fn run(args: RunArgs) -> Result<(), RunError> {
-    let (objects, id) = args.source().ok_or(RunError::Usage)?;
-    let mut source = Source::open(objects.clone(), id.clone())?;
+    let node = args.node.clone().ok_or(RunError::Usage)?;
+    let health = Health::new();
+    let mut source = open_source(&args, &node, &health).await?;
     let mut restore = open_restore(&args.state_dir)?;
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
     if args.once || args.dry_run {
-        let Known::Plan(inputs) = source.known() else { return Err(RunError::NoPlan(id, objects)) };
-        if args.dry_run {
-            return print_steps(&mut kernel, Goal::Plan(inputs), &restore);
-        }
-        let result = converge(&mut kernel, Goal::Plan(inputs), &mut restore);
-        write_status(&objects, &source, &result);
-        log(result?);
-        return Ok(());
+        return once(&args, &node, &mut source, &mut kernel, &mut restore).await;
     }
-    let watcher = Watcher::new(&objects)?;
-    // What changed between the reading and the watch.
-    source.refresh(&Hint::Everything)?;
-    Agent { objects, watcher, source, restore, kernel, failures: 0 }.run().await
+    if let Source::Directory(directory) = &mut source {
+        directory.watch()?;
+    }
+    let served = health::serve(args.listen, health.clone());
+    let agent = Agent { source, restore, kernel, failures: 0, health };
+    tokio::select! {
+        result = agent.run() => result,
+        // A directory serves hosts outside Kubernetes, where nobody asks.
+        result = served, if args.objects.is_none() => {
+            Err(RunError::System("--listen", result.err().unwrap_or_else(|| io::Error::other("closed"))))
+        }
+    }
+}
+
+async fn open_source(args: &RunArgs, node: &NodeName, health: &Health) -> Result<Source, RunError> {
+    if let (Some(objects), Some(cluster)) = (&args.objects, &args.cluster) {
+        let id = NodeId { cluster: cluster.clone(), node: node.clone() };
+        return Ok(Source::Directory(Box::new(Directory::open(objects.clone(), id)?)));
+    }
+    let client = connect(&Access { kubeconfig: args.kubeconfig.clone(), context: None }).await?;
+    Ok(Source::Member(Box::new(Member::new(client, &args.namespace, node, health.clone()))))
+}
+
+/// Where the node's plan should be.
+fn place(args: &RunArgs, node: &NodeName) -> String {
+    match (&args.objects, &args.cluster) {
+        (Some(objects), Some(cluster)) => format!("{cluster}/{node} in {}", objects.display()),
+        _ => format!("{node} in namespace {}", args.namespace),
+    }
+}
+
+async fn once(
+    args: &RunArgs,
+    node: &NodeName,
+    source: &mut Source,
+    kernel: &mut LinuxKernel,
+    restore: &mut Restore,
+) -> Result<(), RunError> {
+    if args.objects.is_none() {
+        // A plan that is not told in time is reported below.
+        let _ = timeout(TELL, async { while !source.changed().await {} }).await;
+    }
+    let known = source.known();
+    let Known::Plan(inputs) = known else { return Err(RunError::NoPlan(place(args, node))) };
+    if args.dry_run {
+        return print_steps(kernel, Goal::Plan(inputs), restore);
+    }
+    let result = converge(kernel, Goal::Plan(inputs), restore);
+    let report = Report::of(known, &result);
+    source.report(report);
+    log(result?);
+    Ok(())
 }
 
 /// Removes everything of ours.
@@ -119,26 +167,19 @@ fn log(pass: Pass) {
     }
 }
 
-fn write_status(objects: &std::path::Path, source: &Source, result: &Result<Pass, ConvergeError>) {
-    let Some(config) = source.config() else { return };
-    if let Err(error) = report::write_status(objects, config, result) {
-        tracing::warn!(%error, "status not written");
-    }
-}
-
 struct Agent {
-    objects: PathBuf,
-    watcher: Watcher,
     source: Source,
     restore: Restore,
     kernel: LinuxKernel,
     failures: u32,
+    health: Health,
 }
 
 /// Why the loop woke up.
 enum Wake {
     Stop,
-    Objects(Hint),
+    /// Whether what is known of the plan changed.
+    Plan(bool),
     Kernel,
     Timer,
 }
@@ -159,7 +200,7 @@ impl Agent {
                     Ok(()) => Wake::Stop,
                     Err(error) => return Err(RunError::System("signals", error)),
                 },
-                hint = self.watcher.changed() => Wake::Objects(hint),
+                changed = self.source.changed() => Wake::Plan(changed),
                 result = drift.seen() => match result {
                     Ok(()) => Wake::Kernel,
                     Err(error) => return Err(error.into()),
@@ -168,14 +209,8 @@ impl Agent {
             };
             match wake {
                 Wake::Stop => return Ok(()),
-                Wake::Objects(hint) => match self.source.refresh(&hint) {
-                    Ok(true) => {}
-                    Ok(false) => continue,
-                    Err(error) => {
-                        tracing::warn!(%error, "objects cannot be read; the last known plan stays in force");
-                        continue;
-                    }
-                },
+                Wake::Plan(false) => continue,
+                Wake::Plan(true) => {}
                 Wake::Kernel | Wake::Timer => {}
             }
             next = Instant::now() + self.pass(&drift);
@@ -187,7 +222,7 @@ impl Agent {
     fn finish_removal(&mut self) {
         if matches!(self.source.known(), Known::Removed) {
             match self.restore.forget() {
-                Ok(()) => self.source.forget(),
+                Ok(()) => self.source.cleaned_up(),
                 Err(error) => tracing::warn!(%error, "original sysctls not forgotten"),
             }
         }
@@ -195,13 +230,19 @@ impl Agent {
 
     /// Makes the kernel as it should be, and says how long to wait for the next look at most.
     fn pass(&mut self, drift: &Drift) -> Duration {
-        let goal = match self.source.known() {
+        let known = self.source.known();
+        let goal = match known {
             Known::Nothing => return SLOW,
             Known::Plan(inputs) => Goal::Plan(inputs),
             Known::Removed => Goal::Nothing,
         };
         let result = converge(&mut self.kernel, goal, &mut self.restore);
-        write_status(&self.objects, &self.source, &result);
+        let report = Report::of(known, &result);
+        self.source.report(report);
+        match &result {
+            Ok(_) => self.health.ready("kernel"),
+            Err(error) => self.health.not_ready("kernel", error.to_string()),
+        }
         match result {
             Ok(pass) => {
                 self.failures = 0;

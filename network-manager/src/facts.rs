@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use causeway_api::{
-    Cluster, ClusterNode, ClusterSet, Conversion, InvalidObject, NodeConfig, PeerSlice, cluster_facts,
-    cluster_plan, cluster_set_facts, node_facts, node_overlay, slice_members,
+    CausewayObject, Change, Cluster, ClusterNode, ClusterSet, Conversion, InvalidObject, Kind, NodeConfig,
+    Object, ObjectRef, Objects, PeerSlice, cluster_facts, cluster_plan, cluster_set_facts, node_facts,
+    node_overlay, slice_members,
 };
 use causeway_model::{ClusterName, Finding, NodeId, Reason, Subject};
-use causeway_objects::{Change, Kind, Object, ObjectRef, Store};
 use causeway_planner::{Adopted, Event};
 
 /// Findings of conversion, by the object that they speak of.
@@ -51,6 +51,10 @@ impl Unread {
         match change {
             Change::Applied(object) => match &**object {
                 Object::ClusterSet(set) => Some(self.cluster_set(Some(set))),
+                // One that is being removed takes part no more, though it is there until it was cleaned up.
+                Object::Cluster(Cluster { metadata, .. }) if metadata.deletion_timestamp.is_some() => {
+                    metadata.name.as_ref()?.parse().ok().map(Event::ClusterGone)
+                }
                 Object::Cluster(cluster) => self.cluster(cluster),
                 Object::ClusterNode(node) => self.node(node),
                 Object::NodeConfig(_) | Object::ClusterLink(_) | Object::PeerSlice(_) => None,
@@ -72,7 +76,7 @@ impl Unread {
         match set {
             None => Event::ClusterSet(None),
             Some(set) => {
-                let key = Object::ClusterSet(set.clone()).key();
+                let key = set.key();
                 Event::ClusterSet(Some(self.take(key, &Subject::ClusterSet, read)))
             }
         }
@@ -95,7 +99,7 @@ impl Unread {
     }
 
     fn node(&mut self, node: &ClusterNode) -> Option<Event> {
-        let key = Object::ClusterNode(node.clone()).key();
+        let key = node.key();
         match node_facts(node) {
             Ok(read) => {
                 let subject = Subject::Node(read.value.id.clone());
@@ -116,8 +120,8 @@ pub fn node_id(key: &ObjectRef) -> Option<NodeId> {
 }
 
 /// The allocations that the objects hold.
-pub fn adopted(store: &Store) -> Vec<Adopted> {
-    let clusters = store.all::<Cluster>().filter_map(|cluster| cluster_plan(cluster).ok()).map(|read| {
+pub fn adopted(objects: &Objects) -> Vec<Adopted> {
+    let clusters = objects.all::<Cluster>().filter_map(|cluster| cluster_plan(cluster).ok()).map(|read| {
         let plan = read.value;
         Adopted::Cluster {
             name: plan.name,
@@ -126,8 +130,8 @@ pub fn adopted(store: &Store) -> Vec<Adopted> {
             gateways: plan.gateways,
         }
     });
-    let nodes = store.all::<NodeConfig>().filter_map(node_overlay);
-    let slices = store.all::<PeerSlice>().filter_map(slice_members);
+    let nodes = objects.all::<NodeConfig>().filter_map(node_overlay);
+    let slices = objects.all::<PeerSlice>().filter_map(slice_members);
     clusters
         .chain(nodes.map(|(id, overlay)| Adopted::Node { id, overlay }))
         .chain(slices.map(|(id, nodes)| Adopted::Slice { id, nodes }))

@@ -1,9 +1,11 @@
 //! `causeway-network-manager`: turns the facts of a clusterset into plans.
 
 mod args;
+mod directory;
 mod facts;
-mod manager;
+mod hub;
 mod outputs;
+mod planning;
 mod run;
 
 use std::process::ExitCode;

@@ -2,13 +2,12 @@
 
 use causeway_api::conditions::{Verdict, link_verdicts, update, verdicts};
 use causeway_api::{
-    Cluster, ClusterLink, ClusterNode, ClusterSet, cluster_link, cluster_status, node_config, peer_slice,
-    scope_label, slice_name,
+    Cluster, ClusterLink, ClusterNode, ClusterSet, Kind, Object, ObjectRef, Objects, cluster_link,
+    cluster_status, node_config, peer_slice, scope_label, slice_name,
 };
 use causeway_model::{
     ClusterName, Finding, LinkId, NodeId, SHARED_NAMESPACE, Scope, SliceId, cluster_namespace,
 };
-use causeway_objects::{CausewayObject, Kind, Object, ObjectRef, Store};
 use causeway_planner::{Changes, Plan};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -48,6 +47,12 @@ fn link_key(id: &LinkId) -> ObjectRef {
 
 fn slice_key(id: &SliceId) -> ObjectRef {
     key(Kind::PeerSlice, Some(SHARED_NAMESPACE.to_owned()), slice_name(id))
+}
+
+/// The link that a ClusterLink of this key states.
+fn link_id(key: &ObjectRef) -> Option<LinkId> {
+    let source = ClusterName::from_namespace(key.namespace.as_deref()?).ok()?;
+    Some(LinkId { source, remote: key.name.parse().ok()? })
 }
 
 /// The slice that a PeerSlice of this key holds.
@@ -93,38 +98,46 @@ pub fn touched(changes: &Changes) -> Vec<ObjectRef> {
 }
 
 impl Outputs {
-    /// What should be of the object `key`, given what `store` holds and what was `unread`.
-    pub fn wanted(&self, key: &ObjectRef, store: &Store, unread: &Unread, now: &Time) -> Output {
+    /// Whether an object that network-manager writes whole is part of the plan.
+    pub fn is_planned(&self, key: &ObjectRef) -> bool {
+        match key.kind {
+            Kind::NodeConfig => node_id(key).is_some_and(|id| self.plan.nodes.contains_key(&id)),
+            Kind::ClusterLink => link_id(key).is_some_and(|id| self.plan.links.contains_key(&id)),
+            Kind::PeerSlice => slice_id(key).is_some_and(|id| self.plan.slices.contains_key(&id)),
+            Kind::ClusterSet | Kind::Cluster | Kind::ClusterNode => false,
+        }
+    }
+
+    /// What should be of the object `key`, given what `objects` holds and what was `unread`.
+    pub fn wanted(&self, key: &ObjectRef, objects: &Objects, unread: &Unread, now: &Time) -> Output {
         match key.kind {
             Kind::NodeConfig => {
                 let plan = node_id(key).and_then(|id| self.plan.nodes.get(&id));
                 plan.map_or(Output::Absent, |plan| whole(node_config(plan)))
             }
-            Kind::ClusterLink => self.link(key, store, now),
+            Kind::ClusterLink => self.link(key, objects, now),
             Kind::PeerSlice => {
                 let plan = slice_id(key).and_then(|id| self.plan.slices.get(&id));
                 plan.map_or(Output::Absent, |plan| whole(peer_slice(plan)))
             }
-            Kind::Cluster => self.cluster(key, store, unread, now),
-            Kind::ClusterNode => self.node(key, store, unread, now),
-            Kind::ClusterSet => self.cluster_set(key, store, unread, now),
+            Kind::Cluster => self.cluster(key, objects, unread, now),
+            Kind::ClusterNode => self.node(key, objects, unread, now),
+            Kind::ClusterSet => self.cluster_set(key, objects, unread, now),
         }
     }
 
-    fn link(&self, key: &ObjectRef, store: &Store, now: &Time) -> Output {
-        let ids = ClusterName::from_namespace(key.namespace.as_deref().unwrap_or_default()).ok();
-        let id = ids.zip(key.name.parse().ok()).map(|(source, remote)| LinkId { source, remote });
-        let Some(plan) = id.and_then(|id| self.plan.links.get(&id)) else { return Output::Absent };
+    fn link(&self, key: &ObjectRef, objects: &Objects, now: &Time) -> Output {
+        let Some(plan) = link_id(key).and_then(|id| self.plan.links.get(&id)) else { return Output::Absent };
         let mut link = cluster_link(plan);
         let mut status =
-            existing::<ClusterLink>(store, key).and_then(|link| link.status.clone()).unwrap_or_default();
+            objects.get_as::<ClusterLink>(key).and_then(|link| link.status.clone()).unwrap_or_default();
         status.conditions = update(&status.conditions, &link_verdicts(plan), None, now);
         link.status = Some(status);
         whole(link)
     }
 
-    fn cluster(&self, key: &ObjectRef, store: &Store, unread: &Unread, now: &Time) -> Output {
-        let Some(mut cluster) = existing::<Cluster>(store, key).cloned() else { return Output::NoStatus };
+    fn cluster(&self, key: &ObjectRef, objects: &Objects, unread: &Unread, now: &Time) -> Output {
+        let Some(mut cluster) = objects.get_as::<Cluster>(key).cloned() else { return Output::NoStatus };
         let mut status = cluster.status.take().unwrap_or_default();
         let mut findings = unread.of(key).to_vec();
         if let Some(plan) = key.name.parse().ok().and_then(|name: ClusterName| self.plan.clusters.get(&name))
@@ -140,8 +153,8 @@ impl Outputs {
     }
 
     /// A node that is as it should be carries no status of ours: there may be very many.
-    fn node(&self, key: &ObjectRef, store: &Store, unread: &Unread, now: &Time) -> Output {
-        let Some(mut node) = existing::<ClusterNode>(store, key).cloned() else { return Output::NoStatus };
+    fn node(&self, key: &ObjectRef, objects: &Objects, unread: &Unread, now: &Time) -> Output {
+        let Some(mut node) = objects.get_as::<ClusterNode>(key).cloned() else { return Output::NoStatus };
         let planned = node_id(key).and_then(|id| self.plan.node_findings.get(&id));
         let findings: Vec<Finding> =
             unread.of(key).iter().chain(planned.into_iter().flatten()).cloned().collect();
@@ -156,8 +169,8 @@ impl Outputs {
         Output::Status(Box::new(node.into()))
     }
 
-    fn cluster_set(&self, key: &ObjectRef, store: &Store, unread: &Unread, now: &Time) -> Output {
-        let Some(mut set) = existing::<ClusterSet>(store, key).cloned() else { return Output::NoStatus };
+    fn cluster_set(&self, key: &ObjectRef, objects: &Objects, unread: &Unread, now: &Time) -> Output {
+        let Some(mut set) = objects.get_as::<ClusterSet>(key).cloned() else { return Output::NoStatus };
         let findings: Vec<Finding> =
             unread.of(key).iter().chain(&self.plan.clusterset_findings).cloned().collect();
         let mut status = set.status.take().unwrap_or_default();
@@ -182,8 +195,4 @@ fn conditions(
 
 fn whole(object: impl Into<Object>) -> Output {
     Output::Whole(Box::new(object.into()))
-}
-
-fn existing<'a, K: CausewayObject>(store: &'a Store, key: &ObjectRef) -> Option<&'a K> {
-    store.get(key).and_then(|object| K::from_object(object))
 }

@@ -1,16 +1,12 @@
-//! The network manager's loop: any wake-up does the same work.
+//! Where the objects are, and what can keep the network manager from working.
 
 use std::io;
-use std::time::Duration;
 
-use causeway_objects::{Hint, OpenError, WatchError, Watcher};
-use tokio::time::timeout;
+use causeway_kubernetes::ConnectError;
+use causeway_objects::{OpenError, WatchError};
 
 use crate::args::Cli;
-use crate::manager::{Manager, Round};
-
-/// How long until what could not be written is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::{directory, hub};
 
 /// Why the network manager does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +17,9 @@ pub enum RunError {
     /// The objects cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// There is no API server to speak to.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// `--once` ended with something refused or not written.
     #[error("{findings} findings, {failed} objects not written; see above")]
     Incomplete {
@@ -35,9 +34,9 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether the directory that the command line names is at fault.
+    /// Whether what the command line names is at fault.
     pub fn is_input(&self) -> bool {
-        matches!(self, RunError::Objects(_))
+        matches!(self, RunError::Objects(_) | RunError::Connect(_))
     }
 }
 
@@ -46,41 +45,8 @@ impl RunError {
 /// # Errors
 /// [`RunError`] if it cannot work at all; what may pass is logged and tried again.
 pub async fn run(args: Cli) -> Result<(), RunError> {
-    let mut manager = Manager::open(args.objects.clone())?;
-    if args.once {
-        let round = manager.round();
-        log(&manager, round);
-        let findings = manager.findings().count() + manager.unreadable();
-        let incomplete = RunError::Incomplete { findings, failed: round.failed };
-        return if findings == 0 && round.failed == 0 { Ok(()) } else { Err(incomplete) };
-    }
-    let mut watcher = Watcher::new(&args.objects)?;
-    // What changed between the reading and the watch.
-    manager.refresh(&Hint::Everything);
-    let stop = causeway_daemon::stop_requested();
-    tokio::pin!(stop);
-    loop {
-        if manager.has_waited() {
-            // What was not read then may hold facts and allocations: everything is read again.
-            manager = Manager::open(args.objects.clone())?;
-        }
-        let round = manager.round();
-        log(&manager, round);
-        let wait = if round.failed == 0 { Duration::MAX } else { RETRY };
-        tokio::select! {
-            result = &mut stop => return result.map_err(|error| RunError::System("signals", error)),
-            hint = timeout(wait, watcher.changed()) => {
-                if let Ok(hint) = hint {
-                    manager.refresh(&hint);
-                }
-            }
-        }
-    }
-}
-
-fn log(manager: &Manager, Round { written, removed, failed }: Round) {
-    if written + removed + failed > 0 {
-        let (nodes, links, slices) = manager.size();
-        tracing::info!(nodes, links, slices, written, removed, failed, "planned");
+    match args.objects {
+        Some(objects) => directory::run(objects, args.once).await,
+        None => hub::run(args.hub).await,
     }
 }

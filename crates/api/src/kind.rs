@@ -16,6 +16,16 @@ pub const CLUSTER_SET_NAME: &str = "default";
 pub const CLUSTER_LABEL: &str = "causeway.dev/cluster";
 /// Label on PeerSlices: their scope, as [`scope_label`] writes it.
 pub const SCOPE_LABEL: &str = "causeway.dev/scope";
+/// Label on PeerSlices: cluster and scope in one, as [`peers_label`] writes it, so that one label selector
+/// takes any choice of them.
+pub const PEERS_LABEL: &str = "causeway.dev/peers";
+/// The namespace of Causeway's programs, and of what a member's agents read.
+pub const SYSTEM_NAMESPACE: &str = "causeway-system";
+/// Finalizer on Clusters: what the hub made for the cluster is removed before it goes.
+pub const REGISTRATION_FINALIZER: &str = "causeway.dev/registration";
+/// Annotation on a Cluster that is being removed: with value `true`, it goes although its nodes have not
+/// cleaned up.
+pub const FORCE_LEAVE_ANNOTATION: &str = "causeway.dev/force-leave";
 
 /// The value of [`SCOPE_LABEL`]: `nodes` or `gateways`.
 pub fn scope_label(scope: Scope) -> &'static str {
@@ -23,6 +33,11 @@ pub fn scope_label(scope: Scope) -> &'static str {
         Scope::Nodes => "nodes",
         Scope::Gateways => "gateways",
     }
+}
+
+/// The value of [`PEERS_LABEL`]: `CLUSTER.nodes` or `CLUSTER.gateways`; at most 55 characters.
+pub fn peers_label(cluster: &ClusterName, scope: Scope) -> String {
+    format!("{cluster}.{}", scope_label(scope))
 }
 
 /// The name of the PeerSlice `id`: `CLUSTER.nodes.N` or `CLUSTER.gateways.N`. A cluster's name has no

@@ -48,7 +48,8 @@ pub use convert::{
     peer_slice, slice_members, slice_plan,
 };
 pub use kind::{
-    API_VERSION, CLUSTER_LABEL, CLUSTER_SET_NAME, GROUP, Kind, ObjectRef, SCOPE_LABEL, VERSION, scope_label,
+    API_VERSION, CLUSTER_LABEL, CLUSTER_SET_NAME, FORCE_LEAVE_ANNOTATION, GROUP, Kind, ObjectRef,
+    PEERS_LABEL, REGISTRATION_FINALIZER, SCOPE_LABEL, SYSTEM_NAMESPACE, VERSION, peers_label, scope_label,
     slice_name,
 };
 pub use node_config::{LinkState, NodeConfig, NodeConfigSpec, NodeConfigStatus, NodeTunnels, OwnCidrs};

@@ -97,6 +97,26 @@ macro_rules! objects {
                 }
             }
 
+            /// Whether it has a status.
+            pub fn has_status(&self) -> bool {
+                match self {
+                    $(Object::$kind(object) => object.status.is_some()),+
+                }
+            }
+
+            /// Whether it says what `wanted` says but for status and metadata, and has its labels.
+            pub fn same_plan(&self, wanted: &Object) -> bool {
+                let have = self.meta().labels.as_ref();
+                let labels = wanted.meta().labels.iter().flatten();
+                let labelled =
+                    labels.into_iter().all(|(key, value)| have.and_then(|have| have.get(key)) == Some(value));
+                labelled
+                    && match (self, wanted) {
+                        $((Object::$kind(have), Object::$kind(wanted)) => have.spec == wanted.spec,)+
+                        _ => false,
+                    }
+            }
+
             /// Reads an object of `kind` from `deserializer`.
             ///
             /// # Errors

@@ -1,5 +1,7 @@
 //! What all daemons share: how they log, how they are asked to stop, how they run.
 
+pub mod health;
+
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -30,6 +32,12 @@ pub fn start_logging(format: LogFormat) {
         LogFormat::Text => lines.with_ansi(false).init(),
         LogFormat::Json => lines.json().init(),
     }
+}
+
+/// The host's name, in a Pod the Pod's; `unknown` where it cannot be read.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
 }
 
 /// Runs `work` to its end on this thread: a daemon has one owner of its state, and so one thread.

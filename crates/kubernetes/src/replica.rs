@@ -18,6 +18,8 @@ const BATCH: usize = 2048;
 pub struct Selection {
     /// Only those of this namespace.
     pub namespace: Option<String>,
+    /// None of those of this namespace.
+    pub not_namespace: Option<String>,
     /// Only the one of this name.
     pub name: Option<String>,
     /// Only those that this label selector takes.
@@ -29,6 +31,7 @@ impl Selection {
     pub fn resource(&self, kind: Kind) -> Resource {
         Resource {
             namespace: self.namespace.clone(),
+            not_namespace: self.not_namespace.clone(),
             name: self.name.clone(),
             labels: self.labels.clone(),
             ..Resource::all(GROUP, VERSION, kind.as_str(), kind.plural())
@@ -41,6 +44,8 @@ pub struct Replica {
     watches: Watches<Kind>,
     selections: BTreeMap<Kind, Selection>,
     objects: Objects,
+    /// Whether objects are kept, or only passed on.
+    keeps: bool,
     incomplete: BTreeSet<Kind>,
     troubles: BTreeMap<Kind, Trouble>,
     /// Objects that cannot be read; what they were before stays in force.
@@ -54,10 +59,17 @@ impl Replica {
             watches: Watches::new(client),
             selections: BTreeMap::new(),
             objects: Objects::default(),
+            keeps: true,
             incomplete: BTreeSet::new(),
             troubles: BTreeMap::new(),
             unusable: BTreeMap::new(),
         }
+    }
+
+    /// One that keeps no objects, for who has no use for them but to read them once: every object that is
+    /// said is a change, also if it is as it was.
+    pub fn passing_on(client: Client) -> Replica {
+        Replica { keeps: false, ..Replica::new(client) }
     }
 
     /// Keeps objects of `kind`; if it does so already, by another selection. What the old one held and
@@ -130,7 +142,7 @@ impl Replica {
             Update::Deleted(name) => {
                 let key = key(kind, name);
                 self.unusable.remove(&key);
-                self.objects.take(&key)
+                if self.keeps { self.objects.take(&key) } else { Some(Change::Deleted(key)) }
             }
             Update::Complete => {
                 self.troubles.remove(&kind);
@@ -153,7 +165,8 @@ impl Replica {
         match read(kind, object) {
             Ok(object) => {
                 self.unusable.remove(&key);
-                self.objects.put(Arc::new(object))
+                let object = Arc::new(object);
+                if self.keeps { self.objects.put(object) } else { Some(Change::Applied(object)) }
             }
             Err(error) => {
                 self.unusable.insert(key, error.to_string());

@@ -34,6 +34,8 @@ pub struct Resource {
     pub plural: String,
     /// Only objects of this namespace.
     pub namespace: Option<String>,
+    /// No objects of this namespace.
+    pub not_namespace: Option<String>,
     /// Only the object of this name.
     pub name: Option<String>,
     /// Only objects that this label selector takes.
@@ -49,6 +51,7 @@ impl Resource {
             kind: kind.to_owned(),
             plural: plural.to_owned(),
             namespace: None,
+            not_namespace: None,
             name: None,
             labels: None,
         }
@@ -68,8 +71,11 @@ impl Resource {
 
     fn config(&self) -> watcher::Config {
         let mut config = watcher::Config::default();
-        if let Some(name) = &self.name {
-            config = config.fields(&format!("metadata.name={name}"));
+        let name = self.name.iter().map(|name| format!("metadata.name={name}"));
+        let others = self.not_namespace.iter().map(|not| format!("metadata.namespace!={not}"));
+        let fields: Vec<String> = name.chain(others).collect();
+        if !fields.is_empty() {
+            config = config.fields(&fields.join(","));
         }
         if let Some(labels) = &self.labels {
             config = config.labels(labels);

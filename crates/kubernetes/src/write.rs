@@ -71,18 +71,28 @@ impl Writer {
         result.map(drop).map_err(|error| RequestError::new(format!("apply status of {key}"), &error))
     }
 
-    /// Changes metadata by a JSON merge patch (RFC 7386), for what server-side apply cannot say, such as
-    /// taking out a finalizer. With `resource_version` only if the object is still in that version.
+    /// Makes these finalizers be there, and those go that this manager put there and are not among them.
+    /// With `uid` only on that incarnation of the object; another one, or none, is left alone.
     ///
     /// # Errors
     /// [`RequestError`] that says what was refused, and why.
-    pub async fn merge_metadata(&self, key: &ObjectRef, metadata: Value) -> Result<(), RequestError> {
-        let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
-        let body = json!({"metadata": metadata});
-        match self.api(key).patch_metadata(&key.name, &params, &Patch::Merge(&body)).await {
+    pub async fn apply_finalizers(
+        &self,
+        key: &ObjectRef,
+        uid: Option<&str>,
+        finalizers: &[&str],
+    ) -> Result<(), RequestError> {
+        let body = json!({
+            "apiVersion": API_VERSION,
+            "kind": key.kind.as_str(),
+            "metadata": {
+                "name": key.name, "namespace": key.namespace, "uid": uid, "finalizers": finalizers,
+            },
+        });
+        match self.api(key).patch(&key.name, &self.params(), &Patch::Apply(&body)).await {
             Ok(_) => Ok(()),
-            Err(Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(RequestError::new(format!("change metadata of {key}"), &error)),
+            Err(Error::Api(status)) if status.code == 404 || (status.code == 409 && uid.is_some()) => Ok(()),
+            Err(error) => Err(RequestError::new(format!("apply finalizers of {key}"), &error)),
         }
     }
 

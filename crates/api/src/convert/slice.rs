@@ -9,8 +9,8 @@ use super::fields::{
     written_families,
 };
 use crate::{
-    CLUSTER_LABEL, CausewayObject, Choice, PeerSlice, PeerSlicePeer, PeerSliceSpec, SCOPE_LABEL, scope_label,
-    slice_name,
+    CLUSTER_LABEL, CausewayObject, Choice, PEERS_LABEL, PeerSlice, PeerSlicePeer, PeerSliceSpec, SCOPE_LABEL,
+    peers_label, scope_label, slice_name,
 };
 
 /// The plan in a PeerSlice. A peer that cannot be read is left out; the others are used.
@@ -80,6 +80,7 @@ pub fn peer_slice(plan: &SlicePlan) -> PeerSlice {
     let labels = [
         (CLUSTER_LABEL.to_owned(), id.cluster.to_string()),
         (SCOPE_LABEL.to_owned(), scope_label(id.scope).to_owned()),
+        (PEERS_LABEL.to_owned(), peers_label(&id.cluster, id.scope)),
     ];
     object.metadata.labels = Some(labels.into());
     object

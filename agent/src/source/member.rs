@@ -1,0 +1,233 @@
+//! An agent's objects at the API server of its own cluster: one NodeConfig, the ClusterLinks, and by label
+//! just the PeerSlices that the node's role needs.
+
+use std::time::Duration;
+
+use causeway_api::{
+    CausewayObject, Change, Kind, NodeConfig, Object, ObjectRef, PEERS_LABEL, StatusWriter, own_status,
+    peers_label,
+};
+use causeway_daemon::health::Health;
+use causeway_kubernetes::{Client, Replica, RequestError, Selection, Writer};
+use causeway_model::NodeName;
+use futures::future::{BoxFuture, FutureExt};
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+
+use crate::plans::{Need, Plans};
+use crate::report::Report;
+use crate::source::Complaints;
+
+/// The name under which fields are owned.
+const MANAGER: &str = "causeway-agent";
+/// Statuses of many nodes that change for the same reason are spread over this time.
+const SPREAD: Duration = Duration::from_millis(1000);
+/// How long until a status that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Reads an agent's objects from an API server.
+pub struct Member {
+    replica: Replica,
+    writer: Writer,
+    health: Health,
+    namespace: String,
+    /// What is known whole.
+    plans: Plans,
+    /// Role and links as they were last said: which slices will be needed.
+    ahead: Plans,
+    /// What was said since the plans were last whole.
+    pending: Vec<Change>,
+    complaints: Complaints,
+    status: Status,
+}
+
+/// The status that is to be written.
+#[derive(Default)]
+struct Status {
+    report: Option<Report>,
+    /// What was written last, until it is seen.
+    written: Option<Value>,
+    due: Option<Instant>,
+    under_way: Option<BoxFuture<'static, (Value, Result<(), RequestError>)>>,
+}
+
+impl Member {
+    /// Starts to watch the objects of `node` in `namespace`.
+    pub fn new(client: Client, namespace: &str, node: &NodeName, health: Health) -> Member {
+        let mut replica = Replica::passing_on(client.clone());
+        let here = Selection { namespace: Some(namespace.to_owned()), ..Selection::default() };
+        replica.select(Kind::NodeConfig, Selection { name: Some(node.to_string()), ..here.clone() });
+        replica.select(Kind::ClusterLink, here);
+        health.not_ready("plan", "not read yet");
+        Member {
+            replica,
+            writer: Writer::new(client, MANAGER),
+            health,
+            namespace: namespace.to_owned(),
+            plans: Plans::default(),
+            ahead: Plans::default(),
+            pending: Vec::new(),
+            complaints: Complaints::default(),
+            status: Status::default(),
+        }
+    }
+
+    /// The plans as they are known.
+    pub fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
+    /// See [`crate::source::Source::cleaned_up`].
+    pub fn cleaned_up(&mut self) {
+        self.plans.cleaned_up();
+        self.ahead.cleaned_up();
+    }
+
+    /// See [`crate::source::Source::report`].
+    pub fn report(&mut self, report: Report) {
+        self.status.report = Some(report);
+        self.schedule();
+    }
+
+    /// See [`crate::source::Source::changed`].
+    pub async fn changed(&mut self) -> bool {
+        loop {
+            self.start_writing();
+            let Status { due, under_way, .. } = &mut self.status;
+            let due = *due;
+            let writing = async {
+                match under_way {
+                    Some(writing) => writing.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changes = self.replica.changed() => {
+                    if self.take(changes) {
+                        return true;
+                    }
+                }
+                (status, result) = writing => self.wrote(status, result),
+                () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
+            }
+        }
+    }
+
+    /// Takes in what was said. Returns whether what is known changed.
+    fn take(&mut self, changes: Vec<Change>) -> bool {
+        for change in &changes {
+            if change.key().kind != Kind::PeerSlice {
+                self.ahead.handle(change);
+            }
+        }
+        self.pending.extend(changes);
+        self.say_problems();
+        let (config, links) = (self.replica.has(Kind::NodeConfig), self.replica.has(Kind::ClusterLink));
+        if !(config && links) {
+            return false;
+        }
+        self.ahead.settle();
+        if let Some(need) = self.ahead.need() {
+            // The new slices are read before anything that needs them counts.
+            self.replica.select(Kind::PeerSlice, self.selection(&need));
+        }
+        if !self.replica.is_complete() {
+            return false;
+        }
+        for change in self.pending.drain(..) {
+            if change.key().kind == Kind::NodeConfig {
+                self.status.written = None;
+            }
+            self.plans.handle(&change);
+        }
+        let changed = self.plans.settle();
+        self.schedule();
+        changed
+    }
+
+    fn selection(&self, need: &Need) -> Selection {
+        let peers: Vec<String> = need.iter().map(|(cluster, scope)| peers_label(cluster, *scope)).collect();
+        // No label has an empty choice; no PeerSlice has this value, which lacks a dot.
+        let choice = if peers.is_empty() { "none".to_owned() } else { peers.join(",") };
+        let labels = Some(format!("{PEERS_LABEL} in ({choice})"));
+        Selection { namespace: Some(self.namespace.clone()), labels, ..Selection::default() }
+    }
+
+    fn say_problems(&mut self) {
+        let problems: Vec<String> = self.replica.problems().collect();
+        if !problems.is_empty() {
+            self.health.not_ready("plan", problems.join("; "));
+        } else if self.plans.config().is_none() && self.pending.is_empty() {
+            self.health.not_ready(
+                "plan",
+                "this node has no NodeConfig; is controller-manager running, and does the cluster take part?",
+            );
+        } else {
+            self.health.ready("plan");
+        }
+        self.complaints.say(problems.into_iter().chain(self.plans.complaints().cloned()).collect());
+    }
+
+    /// The status that should be, if it is not.
+    fn missing_status(&self) -> Option<(ObjectRef, Value)> {
+        let config = self.plans.config()?;
+        let report = self.status.report.as_ref()?;
+        let wanted = NodeConfig { status: Some(report.status(config)), ..config.clone() };
+        let key = wanted.key();
+        let wanted = own_status(&Object::NodeConfig(wanted), StatusWriter::Agent);
+        let there = match &self.status.written {
+            Some(written) => written.clone(),
+            None => own_status(&Object::NodeConfig(config.clone()), StatusWriter::Agent),
+        };
+        (wanted != there).then_some((key, wanted))
+    }
+
+    /// Sees to it that a status that differs is written soon: not at once, since what changes on this
+    /// node often changes on all.
+    fn schedule(&mut self) {
+        if self.status.due.is_none() && self.status.under_way.is_none() && self.missing_status().is_some() {
+            self.status.due = Some(Instant::now() + self.spread());
+        }
+    }
+
+    /// Different for each node and each time.
+    fn spread(&self) -> Duration {
+        let nanos = u64::from(
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default()
+                .subsec_nanos(),
+        );
+        let name = self.plans.config().and_then(|config| config.metadata.name.as_deref()).unwrap_or_default();
+        let seed = name.bytes().fold(nanos, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        Duration::from_millis(seed % u64::try_from(SPREAD.as_millis()).unwrap_or(1))
+    }
+
+    fn start_writing(&mut self) {
+        if self.status.under_way.is_some() || self.status.due.is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        self.status.due = None;
+        let Some((key, status)) = self.missing_status() else { return };
+        let writer = self.writer.clone();
+        let write = async move {
+            let result = writer.apply_status(&key, &status).await;
+            (status, result)
+        };
+        self.status.under_way = Some(write.boxed());
+    }
+
+    fn wrote(&mut self, status: Value, result: Result<(), RequestError>) {
+        self.status.under_way = None;
+        match result {
+            Ok(()) => {
+                self.status.written = Some(status);
+                self.schedule();
+            }
+            Err(error) => {
+                tracing::warn!("{error}; trying again");
+                self.status.due = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Where an agent's objects come from, and where its status goes: a directory, or the API server of its
+//! own cluster.
+
+mod directory;
+mod member;
+
+pub use directory::Directory;
+pub use member::Member;
+
+use crate::plans::Known;
+use crate::report::Report;
+
+/// A source of one node's plans.
+pub enum Source {
+    /// A directory of YAML objects.
+    Directory(Box<Directory>),
+    /// The API server of the node's cluster.
+    Member(Box<Member>),
+}
+
+impl Source {
+    /// Waits until what is known changes, or may have. Giving up waiting loses nothing.
+    pub async fn changed(&mut self) -> bool {
+        match self {
+            Source::Directory(directory) => directory.changed().await,
+            Source::Member(member) => member.changed().await,
+        }
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> Known<'_> {
+        match self {
+            Source::Directory(directory) => directory.plans().known(),
+            Source::Member(member) => member.plans().known(),
+        }
+    }
+
+    /// Nothing is left of what the node took part in.
+    pub fn cleaned_up(&mut self) {
+        match self {
+            Source::Directory(directory) => directory.cleaned_up(),
+            Source::Member(member) => member.cleaned_up(),
+        }
+    }
+
+    /// Tells how it went.
+    pub fn report(&mut self, report: Report) {
+        match self {
+            Source::Directory(directory) => directory.report(&report),
+            Source::Member(member) => member.report(report),
+        }
+    }
+}
+
+/// Logs complaints, each once while it lasts.
+#[derive(Debug, Default)]
+struct Complaints(Vec<String>);
+
+impl Complaints {
+    fn say(&mut self, complaints: Vec<String>) {
+        for complaint in complaints.iter().filter(|complaint| !self.0.contains(complaint)) {
+            tracing::warn!("{complaint}");
+        }
+        self.0 = complaints;
+    }
+}

@@ -1,0 +1,156 @@
+//! What the active network manager does: plans what changed, and brings the hub's objects up to the plan,
+//! many at a time.
+
+use std::convert::Infallible;
+
+use causeway_api::{Cluster, Object, ObjectRef};
+use causeway_daemon::health::Health;
+use causeway_kubernetes::{Held, Replica, RequestError, Writer};
+use causeway_model::ClusterName;
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until};
+
+use crate::hub::queue::{Queue, rank};
+use crate::hub::registration::Registrar;
+use crate::hub::report;
+use crate::hub::request::{Request, request};
+use crate::planning::Planning;
+
+/// How many requests are under way at once at most.
+const REQUESTS: usize = 32;
+
+/// How a request ended.
+type Written = (ObjectRef, Result<bool, RequestError>);
+
+/// The active network manager.
+pub struct Active<'a> {
+    replica: &'a mut Replica,
+    health: &'a Health,
+    writer: Writer,
+    held: Held,
+    planning: Planning,
+    queue: Queue,
+    requests: FuturesUnordered<BoxFuture<'static, Written>>,
+    registrar: Registrar,
+    written: usize,
+}
+
+impl<'a> Active<'a> {
+    /// Starts from what the replica holds, which has to be complete.
+    pub fn new(replica: &'a mut Replica, health: &'a Health, writer: Writer, held: Held) -> Active<'a> {
+        let planning = Planning::new(replica.objects());
+        let registrar = Registrar::new(writer.clone(), held.clone());
+        Active {
+            replica,
+            health,
+            writer,
+            held,
+            planning,
+            queue: Queue::default(),
+            requests: FuturesUnordered::new(),
+            registrar,
+            written: 0,
+        }
+    }
+
+    /// Works until it is dropped.
+    pub async fn work(mut self) -> Infallible {
+        loop {
+            self.plan();
+            self.start_requests();
+            self.say();
+            let due = self.queue.next_due().into_iter().chain(self.registrar.next_due()).min();
+            tokio::select! {
+                changes = self.replica.changed() => self.planning.handle(&changes),
+                Some((key, result)) = self.requests.next() => self.finish(&key, result),
+                () = self.registrar.progress() => {}
+                () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
+            }
+            // What is ready by now is taken in before the next plan.
+            while let Some(Some((key, result))) = self.requests.next().now_or_never() {
+                self.finish(&key, result);
+            }
+        }
+    }
+
+    fn plan(&mut self) {
+        self.planning.plan();
+        for key in self.planning.take_open() {
+            self.queue.add(rank(&key, self.planning.is_planned(&key)), key);
+        }
+        let clusters: Vec<&Cluster> = self.replica.objects().all::<Cluster>().collect();
+        let planning = &self.planning;
+        self.registrar.look(&clusters, self.replica.objects(), |cluster| planning.has_anything_of(cluster));
+    }
+
+    fn start_requests(&mut self) {
+        while self.requests.len() < REQUESTS && self.held.is_held() {
+            let registrar = &self.registrar;
+            let may = |key: &ObjectRef| namespace_is_there(key, registrar);
+            let Some(key) = self.queue.next(Instant::now(), may) else { return };
+            let objects = self.replica.objects();
+            let wanted = self.planning.wanted(&key, objects);
+            match request(wanted, objects.get(&key).map(|object| &**object)) {
+                Some(request) => {
+                    self.requests.push(send(self.writer.clone(), self.held.clone(), key, request))
+                }
+                None => self.queue.done(&key, true, Instant::now()),
+            }
+        }
+    }
+
+    fn finish(&mut self, key: &ObjectRef, result: Result<bool, RequestError>) {
+        self.written += usize::from(matches!(result, Ok(true)));
+        if let Err(error) = &result {
+            tracing::error!("{error}; trying again");
+        }
+        self.queue.done(key, result.is_ok(), Instant::now());
+    }
+
+    fn say(&mut self) {
+        report(self.health, self.replica);
+        self.planning.say_problems(self.replica.problems());
+        if self.queue.is_idle() && self.written > 0 {
+            let (nodes, links, slices) = self.planning.size();
+            tracing::info!(nodes, links, slices, written = self.written, "planned");
+            self.written = 0;
+        }
+        match self.queue.failed() {
+            0 => self.health.ready("writes"),
+            failed => self.health.not_ready("writes", format!("{failed} objects could not be written")),
+        }
+    }
+}
+
+/// A cluster's namespace is made before anything is written in it.
+fn namespace_is_there(key: &ObjectRef, registrar: &Registrar) -> bool {
+    let cluster = key.namespace.as_deref().and_then(|namespace| ClusterName::from_namespace(namespace).ok());
+    cluster.is_none_or(|cluster| registrar.has_namespace(&cluster))
+}
+
+/// Sends a request; `false` if the Lease was lost before.
+fn send(writer: Writer, held: Held, key: ObjectRef, request: Request) -> BoxFuture<'static, Written> {
+    async move {
+        let result =
+            if held.is_held() { perform(&writer, &key, request).await.map(|()| true) } else { Ok(false) };
+        (key, result)
+    }
+    .boxed()
+}
+
+async fn perform(writer: &Writer, key: &ObjectRef, request: Request) -> Result<(), RequestError> {
+    match request {
+        Request::Apply(object, status) => {
+            let object: Box<Object> = object;
+            writer.apply(&object).await?;
+            match status {
+                Some(status) => writer.apply_status(key, &status).await,
+                None => Ok(()),
+            }
+        }
+        Request::Status(status) => writer.apply_status(key, &status).await,
+        Request::Delete(uid) => writer.delete(key, uid).await,
+    }
+}

@@ -1,0 +1,118 @@
+//! Planning a clusterset whose objects are at an API server, the hub. One of several network managers
+//! is active, by a Lease; the others keep their view of the objects warm.
+
+mod active;
+mod queue;
+mod registration;
+mod request;
+
+use causeway_api::Kind;
+use causeway_daemon::health::{self, Health};
+use causeway_kubernetes::{Access, Client, Lease, LeaseSettings, Replica, Selection, Writer, connect};
+use tokio::pin;
+
+use crate::args::HubArgs;
+use crate::hub::active::Active;
+use crate::run::RunError;
+
+/// The name under which fields are owned, and of the Lease.
+pub const MANAGER: &str = "causeway-network-manager";
+
+/// Plans at the hub until asked to stop.
+///
+/// # Errors
+/// [`RunError`] if it cannot work at all; what may pass is logged and tried again.
+pub async fn run(args: HubArgs) -> Result<(), RunError> {
+    let client = connect(&Access { kubeconfig: args.kubeconfig, context: None }).await?;
+    let health = Health::new();
+    health.not_ready("objects", "not read yet");
+    let served = health::serve(args.listen, health.clone());
+    let identity = format!("{}-{}", causeway_daemon::host_name(), std::process::id());
+    let settings = LeaseSettings::new(&args.namespace, MANAGER, identity);
+    let mut hub = Hub { replica: replica(client.clone(), &args.namespace), health, client: client.clone() };
+    let mut lease = Lease::new(client, settings);
+    let result = tokio::select! {
+        result = causeway_daemon::stop_requested() => result.map_err(|error| RunError::System("signals", error)),
+        result = served => Err(RunError::System("--listen", result.err().unwrap_or_else(|| std::io::Error::other("closed")))),
+        () = hub.work(&mut lease) => Ok(()),
+    };
+    lease.release().await;
+    result
+}
+
+/// All our objects but the copies that a controller-manager keeps beside it, where this API server is
+/// that of a member too.
+fn replica(client: Client, system: &str) -> Replica {
+    let mut replica = Replica::new(client);
+    for kind in Kind::ALL {
+        let not_namespace = kind.namespaced().then(|| system.to_owned());
+        replica.select(kind, Selection { not_namespace, ..Selection::default() });
+    }
+    replica
+}
+
+struct Hub {
+    client: Client,
+    replica: Replica,
+    health: Health,
+}
+
+impl Hub {
+    /// Stands by, works while the Lease is held, and stands by again.
+    async fn work(&mut self, lease: &mut Lease) {
+        loop {
+            self.stand_by(lease).await;
+            tracing::info!("active");
+            let held = lease.held();
+            let keep = lease.keep();
+            pin!(keep);
+            let writer = Writer::new(self.client.clone(), MANAGER);
+            let lost = tokio::select! {
+                biased;
+                lost = &mut keep => lost,
+                lost = async {
+                    self.read_all().await;
+                    Active::new(&mut self.replica, &self.health, writer, held).work().await
+                } => match lost {},
+            };
+            tracing::warn!(error = %lost, "standing by; nothing is written any more");
+        }
+    }
+
+    async fn stand_by(&mut self, lease: &mut Lease) {
+        let mut said = None;
+        let acquire = lease.acquire(|error| {
+            let text = error.to_string();
+            if said.as_ref() != Some(&text) {
+                tracing::warn!("{text}");
+                said = Some(text);
+            }
+        });
+        pin!(acquire);
+        loop {
+            tokio::select! {
+                () = &mut acquire => return,
+                _ = self.replica.changed() => report(&self.health, &self.replica),
+            }
+        }
+    }
+
+    /// Nothing is planned before everything is known: unknown is not gone.
+    async fn read_all(&mut self) {
+        while !self.replica.is_complete() {
+            self.replica.changed().await;
+            report(&self.health, &self.replica);
+        }
+    }
+}
+
+/// Whether the objects are known, for the readiness probe.
+fn report(health: &Health, replica: &Replica) {
+    if replica.is_complete() && !replica.is_troubled() {
+        health.ready("objects");
+    } else {
+        let problems: Vec<String> = replica.problems().collect();
+        let text = if problems.is_empty() { "not read yet".to_owned() } else { problems.join("; ") };
+        health.not_ready("objects", text);
+    }
+}
