@@ -9,6 +9,7 @@
 
 mod connect;
 mod error;
+mod events;
 mod lease;
 mod register;
 mod replica;
@@ -17,6 +18,7 @@ mod write;
 
 pub use connect::{Access, ConnectError, connect};
 pub use error::{RequestError, Trouble};
+pub use events::{Events, News, news};
 pub use kube_client::Client;
 pub use kube_client::core::DynamicObject;
 pub use lease::{Held, Lease, LeaseError, LeaseSettings};
