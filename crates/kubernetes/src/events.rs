@@ -67,8 +67,11 @@ pub fn news(before: &[Condition], after: &[Condition]) -> Vec<News> {
             None => !good,
             Some(old) => old.status != condition.status || (!good && old.reason != condition.reason),
         };
-        let message =
-            if condition.message.is_empty() { format!("{} is {} again", condition.type_, condition.status) } else { condition.message.clone() };
+        let message = if condition.message.is_empty() {
+            format!("{} is {} again", condition.type_, condition.status)
+        } else {
+            condition.message.clone()
+        };
         is_news.then(|| News { good, reason: condition.reason.clone(), message })
     };
     after.iter().filter_map(told).collect()
@@ -95,8 +98,10 @@ mod tests {
     #[test]
     fn what_turns_bad_and_good_again_is_told_once() {
         let good = [condition("Accepted", "True", "Accepted"), condition("Degraded", "False", "AsAsked")];
-        let bad = [condition("Accepted", "False", "PrefixConflict"), condition("Degraded", "False", "AsAsked")];
-        let other = [condition("Accepted", "False", "InvalidValue"), condition("Degraded", "True", "TooFewGateways")];
+        let bad =
+            [condition("Accepted", "False", "PrefixConflict"), condition("Degraded", "False", "AsAsked")];
+        let other =
+            [condition("Accepted", "False", "InvalidValue"), condition("Degraded", "True", "TooFewGateways")];
         let reasons = |before: &[Condition], after: &[Condition]| {
             news(before, after).iter().map(|news| (news.good, news.reason.clone())).collect::<Vec<_>>()
         };

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::hub::queue::{Queue, rank};
 use crate::hub::registration::Registrar;
-use crate::hub::{MANAGER, report};
 use crate::hub::request::{Request, request};
+use crate::hub::{MANAGER, report};
 use crate::outputs::Output;
 use crate::planning::Planning;
 
@@ -105,7 +105,14 @@ impl<'a> Active<'a> {
             match request(wanted, existing) {
                 Some(request) => {
                     let events = self.events.clone();
-                    self.requests.push(send(self.writer.clone(), events, self.held.clone(), key, request, tell))
+                    self.requests.push(send(
+                        self.writer.clone(),
+                        events,
+                        self.held.clone(),
+                        key,
+                        request,
+                        tell,
+                    ))
                 }
                 None => self.queue.done(&key, true, Instant::now()),
             }
