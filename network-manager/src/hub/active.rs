@@ -5,14 +5,14 @@ use std::convert::Infallible;
 
 use causeway_api::{Cluster, Object, ObjectRef};
 use causeway_daemon::health::Health;
-use causeway_kubernetes::{Events, Held, News, Replica, RequestError, Writer, news};
+use causeway_kubernetes::{Events, Held, News, Queue, Replica, RequestError, Writer, news};
 use causeway_model::ClusterName;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-use crate::hub::queue::{Queue, rank};
+use crate::hub::rank::{Rank, rank};
 use crate::hub::registration::Registrar;
 use crate::hub::request::{Request, request};
 use crate::hub::{MANAGER, report};
@@ -33,7 +33,7 @@ pub struct Active<'a> {
     events: Events,
     held: Held,
     planning: Planning,
-    queue: Queue,
+    queue: Queue<Rank, ObjectRef>,
     requests: FuturesUnordered<BoxFuture<'static, Written>>,
     registrar: Registrar,
     written: usize,

@@ -2,7 +2,7 @@
 //! is active, by a Lease; the others keep their view of the objects warm.
 
 mod active;
-mod queue;
+mod rank;
 mod registration;
 mod request;
 
