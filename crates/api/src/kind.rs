@@ -23,6 +23,9 @@ pub const PEERS_LABEL: &str = "causeway.dev/peers";
 pub const SYSTEM_NAMESPACE: &str = "causeway-system";
 /// Finalizer on Clusters: what the hub made for the cluster is removed before it goes.
 pub const REGISTRATION_FINALIZER: &str = "causeway.dev/registration";
+/// Finalizer on a member's NodeConfigs, by whoever deletes one and wants to know when its node has cleaned up.
+/// The agent answers in the status, with [`CLEANED_UP`](crate::conditions::CLEANED_UP).
+pub const CLEANUP_FINALIZER: &str = "causeway.dev/cleanup";
 /// Annotation on a Cluster that is being removed: with value `true`, it goes although its nodes have not
 /// cleaned up.
 pub const FORCE_LEAVE_ANNOTATION: &str = "causeway.dev/force-leave";

@@ -48,7 +48,7 @@ pub use convert::{
     peer_slice, slice_members, slice_plan,
 };
 pub use kind::{
-    API_VERSION, CLUSTER_LABEL, CLUSTER_SET_NAME, FORCE_LEAVE_ANNOTATION, GROUP, Kind, ObjectRef,
+    API_VERSION, CLEANUP_FINALIZER, CLUSTER_LABEL, CLUSTER_SET_NAME, FORCE_LEAVE_ANNOTATION, GROUP, Kind, ObjectRef,
     PEERS_LABEL, REGISTRATION_FINALIZER, SCOPE_LABEL, SYSTEM_NAMESPACE, VERSION, peers_label, scope_label,
     slice_name,
 };
