@@ -218,7 +218,6 @@ impl Plans {
         self.standing = Standing::CleanedUp;
     }
 
-
     /// The node's NodeConfig, as long as it is there.
     pub fn config(&self) -> Option<&NodeConfig> {
         self.config.as_ref()

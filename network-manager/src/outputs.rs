@@ -1,6 +1,6 @@
 //! From the plan to objects: for any object that network-manager writes, what it should be.
 
-use causeway_api::conditions::{Verdict, link_verdicts, update, verdicts};
+use causeway_api::conditions::{READY, Verdict, link_verdicts, update, verdicts};
 use causeway_api::{
     Cluster, ClusterLink, ClusterNode, ClusterSet, Kind, Object, ObjectRef, Objects, cluster_link,
     cluster_status, node_config, peer_slice, scope_label, slice_name,
@@ -148,6 +148,11 @@ impl Outputs {
         let generation = cluster.metadata.generation;
         status.observed_generation = generation;
         status.conditions = conditions(&status.conditions, Kind::Cluster, &findings, generation, now);
+        if cluster.metadata.deletion_timestamp.is_some() {
+            let message = "it is being removed: other clusters have dropped it, and its nodes clean up";
+            let leaving = Verdict::new(READY, false, "Leaving", message);
+            status.conditions = update(&status.conditions, &[leaving], generation, now);
+        }
         cluster.status = Some(status);
         Output::Status(Box::new(cluster.into()))
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use causeway_api::{Change, ObjectRef, Objects};
+use causeway_daemon::Complaints;
 use causeway_model::{ClusterName, Finding};
 use causeway_planner::Planner;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -20,7 +21,7 @@ pub struct Planning {
     outputs: Outputs,
     /// Objects that may not be as they should.
     open: BTreeSet<ObjectRef>,
-    said: BTreeSet<String>,
+    complaints: Complaints,
 }
 
 impl Planning {
@@ -90,14 +91,7 @@ impl Planning {
 
     /// Logs what is wrong, once: findings, and `problems` of reading.
     pub fn say_problems(&mut self, problems: impl IntoIterator<Item = String>) {
-        let problems: BTreeSet<String> =
-            problems.into_iter().chain(self.findings().map(ToString::to_string)).collect();
-        for problem in problems.difference(&self.said) {
-            tracing::warn!("{problem}");
-        }
-        for problem in self.said.difference(&problems) {
-            tracing::info!("no longer: {problem}");
-        }
-        self.said = problems;
+        let findings: Vec<String> = self.findings().map(ToString::to_string).collect();
+        self.complaints.say(problems.into_iter().chain(findings));
     }
 }

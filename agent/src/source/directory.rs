@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use causeway_api::{CLUSTER_LABEL, SCOPE_LABEL, scope_label};
+use causeway_daemon::Complaints;
 use causeway_model::{NodeId, cluster_namespace};
 use causeway_objects::{Filter, Header, Hint, Kind, ObjectRef, OpenError, Problem, Store, Watcher};
 
 use crate::plans::{Known, Need, Plans};
 use crate::report::{self, Report};
-use crate::source::Complaints;
 
 /// Reads an agent's objects from a directory.
 pub struct Directory {
@@ -123,7 +123,7 @@ impl Directory {
 
     fn complain(&mut self, problems: Vec<Problem>) {
         let problems = problems.iter().map(ToString::to_string);
-        self.complaints.say(problems.chain(self.plans.complaints().cloned()).collect());
+        self.complaints.say(problems.chain(self.plans.complaints().cloned()));
     }
 }
 

@@ -7,6 +7,7 @@ use causeway_api::{
     CausewayObject, Change, Kind, NodeConfig, Object, ObjectRef, PEERS_LABEL, StatusWriter, own_status,
     peers_label,
 };
+use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
 use causeway_kubernetes::{Client, Replica, RequestError, Selection, Writer};
 use causeway_model::NodeName;
@@ -16,7 +17,6 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::plans::{Need, Plans};
 use crate::report::Report;
-use crate::source::Complaints;
 
 /// The name under which fields are owned.
 const MANAGER: &str = "causeway-agent";
@@ -165,7 +165,7 @@ impl Member {
         } else {
             self.health.ready("plan");
         }
-        self.complaints.say(problems.into_iter().chain(self.plans.complaints().cloned()).collect());
+        self.complaints.say(problems.into_iter().chain(self.plans.complaints().cloned()));
     }
 
     /// The status that should be, if it is not.

@@ -51,16 +51,3 @@ impl Source {
         }
     }
 }
-
-/// Logs complaints, each once while it lasts.
-#[derive(Debug, Default)]
-struct Complaints(Vec<String>);
-
-impl Complaints {
-    fn say(&mut self, complaints: Vec<String>) {
-        for complaint in complaints.iter().filter(|complaint| !self.0.contains(complaint)) {
-            tracing::warn!("{complaint}");
-        }
-        self.0 = complaints;
-    }
-}

@@ -61,6 +61,11 @@ impl Verdict {
     }
 }
 
+/// Whether the condition is as one would have it: true, or for what is better false, false.
+pub fn is_good(condition: &Condition) -> bool {
+    condition.status == if condition.type_ == DEGRADED { "False" } else { "True" }
+}
+
 /// The types that network-manager's findings decide on an object of `kind`.
 pub fn types(kind: Kind) -> &'static [&'static str] {
     match kind {

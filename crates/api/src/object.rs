@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::Resource;
 use kube::core::object::HasStatus;
 use serde::Serialize;
@@ -101,6 +101,15 @@ macro_rules! objects {
             pub fn has_status(&self) -> bool {
                 match self {
                     $(Object::$kind(object) => object.status.is_some()),+
+                }
+            }
+
+            /// The conditions in its status.
+            pub fn conditions(&self) -> &[Condition] {
+                match self {
+                    $(Object::$kind(object) => {
+                        object.status.as_ref().map_or(&[], |status| &status.conditions)
+                    }),+
                 }
             }
 

@@ -22,7 +22,7 @@ use crate::text::{Cidr, Ip};
     status = "PeerSliceStatus",
     derive = "PartialEq",
     doc = "Up to 256 tunnel ends of one cluster, named CLUSTER.nodes.N or CLUSTER.gateways.N. Written by network-manager.",
-    validation = Rule::new("self.metadata.name == self.spec.cluster + (self.spec.scope == 'Nodes' ? '.nodes.' : '.gateways.') + string(self.spec.index)").message("a PeerSlice is named CLUSTER.nodes.N or CLUSTER.gateways.N after its cluster, scope and index"),
+    validation = Rule::new("self.metadata.name.startsWith(self.spec.cluster + (self.spec.scope == 'Nodes' ? '.nodes.' : '.gateways.')) && int(self.metadata.name.substring(self.metadata.name.lastIndexOf('.') + 1)) == self.spec.index").message("a PeerSlice is named CLUSTER.nodes.N or CLUSTER.gateways.N after its cluster, scope and index"),
     printcolumn(name = "Cluster", type_ = "string", json_path = ".spec.cluster", description = "The cluster whose nodes it lists"),
     printcolumn(name = "Scope", type_ = "string", json_path = ".spec.scope", description = "What they stand for"),
     printcolumn(name = "Index", type_ = "integer", json_path = ".spec.index", description = "Which slice", priority = 1),

@@ -1,5 +1,6 @@
 //! What all daemons share: how they log, how they are asked to stop, how they run.
 
+mod complaints;
 pub mod health;
 
 use std::error::Error;
@@ -11,6 +12,8 @@ use clap::ValueEnum;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+pub use complaints::Complaints;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

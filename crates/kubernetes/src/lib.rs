@@ -9,7 +9,9 @@
 
 mod connect;
 mod error;
+mod events;
 mod lease;
+mod queue;
 mod register;
 mod replica;
 mod watches;
@@ -17,9 +19,11 @@ mod write;
 
 pub use connect::{Access, ConnectError, connect};
 pub use error::{RequestError, Trouble};
+pub use events::{Events, News, news};
 pub use kube_client::Client;
 pub use kube_client::core::DynamicObject;
 pub use lease::{Held, Lease, LeaseError, LeaseSettings};
+pub use queue::Queue;
 pub use register::{Given, NameRef, ensure, remove};
 pub use replica::{Replica, Selection};
 pub use watches::{ObjectName, Resource, Update, Watches};

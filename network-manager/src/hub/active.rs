@@ -5,17 +5,18 @@ use std::convert::Infallible;
 
 use causeway_api::{Cluster, Object, ObjectRef};
 use causeway_daemon::health::Health;
-use causeway_kubernetes::{Held, Replica, RequestError, Writer};
+use causeway_kubernetes::{Events, Held, News, Queue, Replica, RequestError, Writer, news};
 use causeway_model::ClusterName;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-use crate::hub::queue::{Queue, rank};
+use crate::hub::rank::{Rank, rank};
 use crate::hub::registration::Registrar;
-use crate::hub::report;
 use crate::hub::request::{Request, request};
+use crate::hub::{MANAGER, report};
+use crate::outputs::Output;
 use crate::planning::Planning;
 
 /// How many requests are under way at once at most.
@@ -29,9 +30,10 @@ pub struct Active<'a> {
     replica: &'a mut Replica,
     health: &'a Health,
     writer: Writer,
+    events: Events,
     held: Held,
     planning: Planning,
-    queue: Queue,
+    queue: Queue<Rank, ObjectRef>,
     requests: FuturesUnordered<BoxFuture<'static, Written>>,
     registrar: Registrar,
     written: usize,
@@ -45,6 +47,7 @@ impl<'a> Active<'a> {
         Active {
             replica,
             health,
+            events: Events::new(writer.client().clone(), MANAGER),
             writer,
             held,
             planning,
@@ -92,9 +95,24 @@ impl<'a> Active<'a> {
             let Some(key) = self.queue.next(Instant::now(), may) else { return };
             let objects = self.replica.objects();
             let wanted = self.planning.wanted(&key, objects);
-            match request(wanted, objects.get(&key).map(|object| &**object)) {
+            let existing = objects.get(&key).map(|object| &**object);
+            if matches!(wanted, Output::Absent) && existing.is_some() && self.replica.has_unusable() {
+                // What cannot be read may be a fact that this follows from: unknown is not gone.
+                self.queue.done(&key, false, Instant::now());
+                continue;
+            }
+            let tell = tell(&wanted, existing);
+            match request(wanted, existing) {
                 Some(request) => {
-                    self.requests.push(send(self.writer.clone(), self.held.clone(), key, request))
+                    let events = self.events.clone();
+                    self.requests.push(send(
+                        self.writer.clone(),
+                        events,
+                        self.held.clone(),
+                        key,
+                        request,
+                        tell,
+                    ))
                 }
                 None => self.queue.done(&key, true, Instant::now()),
             }
@@ -130,12 +148,34 @@ fn namespace_is_there(key: &ObjectRef, registrar: &Registrar) -> bool {
     cluster.is_none_or(|cluster| registrar.has_namespace(&cluster))
 }
 
+/// What is to be told of an object that becomes as it is wanted. Links are left out: what keeps one from
+/// working is told of the clusters and nodes that cause it.
+fn tell(wanted: &Output, existing: Option<&Object>) -> Option<(Object, Vec<News>)> {
+    let (Output::Status(object), Some(existing)) = (wanted, existing) else { return None };
+    let news = news(existing.conditions(), object.conditions());
+    (!news.is_empty()).then(|| (existing.clone(), news))
+}
+
 /// Sends a request; `false` if the Lease was lost before.
-fn send(writer: Writer, held: Held, key: ObjectRef, request: Request) -> BoxFuture<'static, Written> {
+fn send(
+    writer: Writer,
+    events: Events,
+    held: Held,
+    key: ObjectRef,
+    request: Request,
+    tell: Option<(Object, Vec<News>)>,
+) -> BoxFuture<'static, Written> {
     async move {
-        let result =
-            if held.is_held() { perform(&writer, &key, request).await.map(|()| true) } else { Ok(false) };
-        (key, result)
+        if !held.is_held() {
+            return (key, Ok(false));
+        }
+        let result = perform(&writer, &key, request).await;
+        if let (Ok(()), Some((object, news))) = (&result, tell) {
+            for news in &news {
+                events.publish(&object, news).await;
+            }
+        }
+        (key, result.map(|()| true))
     }
     .boxed()
 }

@@ -2,11 +2,12 @@
 //! is active, by a Lease; the others keep their view of the objects warm.
 
 mod active;
-mod queue;
+mod rank;
 mod registration;
 mod request;
 
 use causeway_api::Kind;
+use causeway_daemon::Complaints;
 use causeway_daemon::health::{self, Health};
 use causeway_kubernetes::{Access, Client, Lease, LeaseSettings, Replica, Selection, Writer, connect};
 use tokio::pin;
@@ -29,7 +30,12 @@ pub async fn run(args: HubArgs) -> Result<(), RunError> {
     let served = health::serve(args.listen, health.clone());
     let identity = format!("{}-{}", causeway_daemon::host_name(), std::process::id());
     let settings = LeaseSettings::new(&args.namespace, MANAGER, identity);
-    let mut hub = Hub { replica: replica(client.clone(), &args.namespace), health, client: client.clone() };
+    let mut hub = Hub {
+        replica: replica(client.clone(), &args.namespace),
+        health,
+        client: client.clone(),
+        complaints: Complaints::default(),
+    };
     let mut lease = Lease::new(client, settings);
     let result = tokio::select! {
         result = causeway_daemon::stop_requested() => result.map_err(|error| RunError::System("signals", error)),
@@ -55,6 +61,7 @@ struct Hub {
     client: Client,
     replica: Replica,
     health: Health,
+    complaints: Complaints,
 }
 
 impl Hub {
@@ -80,19 +87,13 @@ impl Hub {
     }
 
     async fn stand_by(&mut self, lease: &mut Lease) {
-        let mut said = None;
-        let acquire = lease.acquire(|error| {
-            let text = error.to_string();
-            if said.as_ref() != Some(&text) {
-                tracing::warn!("{text}");
-                said = Some(text);
-            }
-        });
+        let mut lease_complaints = Complaints::default();
+        let acquire = lease.acquire(|error| lease_complaints.say([error.to_string()]));
         pin!(acquire);
         loop {
             tokio::select! {
                 () = &mut acquire => return,
-                _ = self.replica.changed() => report(&self.health, &self.replica),
+                _ = self.replica.changed() => self.say(),
             }
         }
     }
@@ -101,8 +102,13 @@ impl Hub {
     async fn read_all(&mut self) {
         while !self.replica.is_complete() {
             self.replica.changed().await;
-            report(&self.health, &self.replica);
+            self.say();
         }
+    }
+
+    fn say(&mut self) {
+        report(&self.health, &self.replica);
+        self.complaints.say(self.replica.problems());
     }
 }
 

@@ -38,6 +38,28 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("causeway-planner", &["causeway-model", "rustc-hash", "thiserror"]),
     (
+        "causeway-kubernetes",
+        &[
+            "causeway-model",
+            "causeway-api",
+            "futures",
+            "http",
+            "k8s-openapi",
+            "kube",
+            "kube-client",
+            "kube-runtime",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    ),
+    (
+        "causeway-discovery",
+        &["causeway-model", "causeway-api", "serde", "serde_json", "serde-saphyr", "thiserror"],
+    ),
+    (
         "causeway-dataplane",
         &[
             "causeway-model",
@@ -57,6 +79,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const NEVER: &[(&str, &[&str])] = &[
     ("causeway-model", &["tokio", "kube", "k8s-openapi", "netlink-sys", "rtnetlink", "rand"]),
     ("causeway-planner", &["tokio", "kube", "k8s-openapi", "netlink-sys", "rtnetlink", "rand"]),
+    ("causeway-discovery", &["tokio", "kube-client", "kube-runtime", "netlink-sys", "rtnetlink", "rand"]),
+    ("causeway-kubernetes", &["netlink-sys", "rtnetlink", "causeway-planner", "causeway-dataplane"]),
     ("causeway-api", &["tokio", "kube-client", "kube-runtime", "netlink-sys", "rtnetlink"]),
     ("causeway-dataplane", &["tokio", "kube", "kube-core", "k8s-openapi", "causeway-api"]),
 ];

@@ -73,12 +73,12 @@ fn moves_packets(step: &Step) -> bool {
     !matches!(step, Step::SetSysctl(..) | Step::Firewall(_) | Step::AddNextHop(..) | Step::AddGroup(..))
 }
 
-/// Whether no device is made anew or gets another MAC or outer address: each of its paths changes by
-/// that alone.
+/// Whether no device has to go before others can be made, and none gets another MAC or outer address: each
+/// of its paths changes by that alone. A device that just goes does so after everything else.
 fn is_gentle(steps: &[Step], observed: &Observed) -> bool {
-    let first_add = steps.iter().position(|step| matches!(step, Step::AddDevice(..)));
+    let is_end = |step: &Step| matches!(step, Step::DelDevice(_) | Step::SetSysctl(..));
     steps.iter().enumerate().all(|(at, step)| match step {
-        Step::DelDevice(_) => first_add.is_none_or(|add| add < at),
+        Step::DelDevice(_) => steps[at..].iter().all(is_end),
         Step::SetDevice(device, vxlan) => {
             let now = &observed.devices[device].vxlan;
             now.local == vxlan.local && now.up && (now.mtu >= 1280) == (vxlan.mtu >= 1280)

@@ -263,3 +263,41 @@ fn stray_entries_under_our_mark_are_removed_and_nothing_else_is_touched() {
     assert!(steps[0].starts_with("ip route del") && steps[2] == "ip nexthop del id 7", "{steps:?}");
     assert_eq!(reach(&wanted, observed), clean);
 }
+
+#[test]
+fn a_device_goes_first_if_its_address_is_a_peers_by_now() {
+    let shown_once = |node: Option<_>| {
+        let nodes = (1..NODES).map(|_| None).chain([node]).collect();
+        Remote {
+            nodes,
+            carriers: vec![false; NODES],
+            shown: [true, false, false, false],
+            ..remote(Shape::Nodes)
+        }
+    };
+    let was = World { index: 9, own_gateways: vec![false; NODES], ..World::quiet(Role::Gateway) };
+    // Another node's index, and stopped half-way: both devices are there, with an address each.
+    let between = World {
+        index: 0,
+        remotes: vec![Some(shown_once(Some(dual())))],
+        own_gateways: vec![false; NODES],
+        ..World::quiet(Role::Node)
+    };
+    let mut own = vec![None; NODES];
+    own[0] = Some(dual());
+    let is = World { own, remotes: vec![Some(shown_once(None))], ..World::quiet(Role::Internal) };
+
+    let mut observed = settled(&was);
+    let steps = diff(&wanted(&between, &observed), &observed);
+    let last_address = steps.iter().rposition(|step| matches!(step, Step::DelAddress(..))).unwrap();
+    let mut kernel = ModelKernel::new(observed);
+    steps[..=last_address].iter().for_each(|step| kernel.step(step).unwrap());
+    observed = kernel.state();
+    assert_eq!(observed.devices.len(), 2);
+
+    let wanted = wanted(&is, &observed);
+    judge::judge(&wanted, &observed);
+    let steps: Vec<String> = diff(&wanted, &observed).iter().map(ToString::to_string).collect();
+    let gone = steps.iter().position(|step| step == "ip link del vx-bridge").unwrap();
+    assert!(steps[..gone].iter().all(|step| step.starts_with("ip route del")), "{steps:#?}");
+}

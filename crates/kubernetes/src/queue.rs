@@ -1,56 +1,41 @@
-//! Which objects to look at next: by rank, each once at a time, and again later after a failure.
+//! Which things to look at next: by rank, each once at a time, and again later after a failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use causeway_api::{Kind, ObjectRef};
 use tokio::time::Instant;
 
-/// First and longest wait before an object that could not be written is tried again.
+/// First and longest wait before something that failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
-/// When an object's turn is. Whatever has a lower rank is finished first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Rank {
-    /// What a restart needs to know: allocations of clusters.
-    Allocations,
-    /// Peers and links, so that a node that learns of its role finds them.
-    Peers,
-    /// Roles of nodes.
-    Nodes,
-    /// What is said about facts.
-    Findings,
-    /// What is no more: last, so that the new way is there before the old one goes.
-    Removals,
+/// Things to look at, of type `K`, in ranks `R`: whatever has a lower rank is finished first.
+#[derive(Debug)]
+pub struct Queue<R, K> {
+    ready: BTreeSet<(R, K)>,
+    flying: BTreeMap<K, R>,
+    /// Things that changed while they were being looked at.
+    again: BTreeMap<K, R>,
+    /// Things that wait after a failure.
+    later: BTreeMap<K, (R, Instant)>,
+    /// How often things failed in a row.
+    failures: BTreeMap<K, u32>,
 }
 
-/// The rank of an object that is, or is not, part of the plan.
-pub fn rank(key: &ObjectRef, planned: bool) -> Rank {
-    match key.kind {
-        Kind::ClusterSet | Kind::Cluster => Rank::Allocations,
-        Kind::ClusterNode => Rank::Findings,
-        Kind::NodeConfig | Kind::ClusterLink | Kind::PeerSlice if !planned => Rank::Removals,
-        Kind::NodeConfig => Rank::Nodes,
-        Kind::ClusterLink | Kind::PeerSlice => Rank::Peers,
+impl<R, K> Default for Queue<R, K> {
+    fn default() -> Self {
+        Queue {
+            ready: BTreeSet::new(),
+            flying: BTreeMap::new(),
+            again: BTreeMap::new(),
+            later: BTreeMap::new(),
+            failures: BTreeMap::new(),
+        }
     }
 }
 
-/// Objects to look at.
-#[derive(Debug, Default)]
-pub struct Queue {
-    ready: BTreeSet<(Rank, ObjectRef)>,
-    flying: BTreeMap<ObjectRef, Rank>,
-    /// Objects that changed while they were being written.
-    again: BTreeMap<ObjectRef, Rank>,
-    /// Objects that wait after a failure.
-    later: BTreeMap<ObjectRef, (Rank, Instant)>,
-    /// How often objects failed in a row.
-    failures: BTreeMap<ObjectRef, u32>,
-}
-
-impl Queue {
-    /// Adds an object. One that failed keeps waiting for its next turn.
-    pub fn add(&mut self, rank: Rank, key: ObjectRef) {
+impl<R: Ord + Copy, K: Ord + Clone> Queue<R, K> {
+    /// Adds something. What failed keeps waiting for its next turn.
+    pub fn add(&mut self, rank: R, key: K) {
         if self.flying.contains_key(&key) {
             self.again.insert(key, rank);
         } else if let Some((waiting, _)) = self.later.get_mut(&key) {
@@ -60,9 +45,9 @@ impl Queue {
         }
     }
 
-    /// The next object, among those for which `may` holds. It is being looked at until it is
+    /// The next one, among those for which `may` holds. It is being looked at until it is
     /// [done](Queue::done).
-    pub fn next(&mut self, now: Instant, may: impl Fn(&ObjectRef) -> bool) -> Option<ObjectRef> {
+    pub fn next(&mut self, now: Instant, may: impl Fn(&K) -> bool) -> Option<K> {
         for (key, (rank, _)) in self.later.extract_if(.., |_, (_, at)| *at <= now) {
             self.ready.insert((rank, key));
         }
@@ -76,8 +61,8 @@ impl Queue {
         Some(key)
     }
 
-    /// The object is as it should be, or its request failed.
-    pub fn done(&mut self, key: &ObjectRef, succeeded: bool, now: Instant) {
+    /// It is as it should be, or what was tried failed.
+    pub fn done(&mut self, key: &K, succeeded: bool, now: Instant) {
         let rank = self.flying.remove(key);
         let again = self.again.remove(key);
         if succeeded {
@@ -91,12 +76,12 @@ impl Queue {
         }
     }
 
-    /// When the next failed object is due.
+    /// When the next one that failed is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.later.values().map(|(_, at)| *at).min()
     }
 
-    /// How many objects could not be written so far.
+    /// How many failed and were not mended so far.
     pub fn failed(&self) -> usize {
         self.failures.len()
     }
@@ -111,20 +96,23 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn key(name: &str) -> ObjectRef {
-        ObjectRef { kind: Kind::NodeConfig, namespace: Some("n".to_owned()), name: name.to_owned() }
+    const FIRST: u8 = 0;
+    const SECOND: u8 = 1;
+
+    fn key(name: &str) -> String {
+        name.to_owned()
     }
 
-    fn next(queue: &mut Queue, now: Instant) -> Option<String> {
-        queue.next(now, |_| true).map(|key| key.name)
+    fn next(queue: &mut Queue<u8, String>, now: Instant) -> Option<String> {
+        queue.next(now, |_| true)
     }
 
     #[test]
     fn a_higher_rank_waits_until_the_lower_is_done() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        queue.add(Rank::Nodes, key("node"));
-        queue.add(Rank::Peers, key("slice"));
-        queue.add(Rank::Peers, key("link"));
+        queue.add(SECOND, key("node"));
+        queue.add(FIRST, key("slice"));
+        queue.add(FIRST, key("link"));
         assert_eq!(next(&mut queue, now).as_deref(), Some("link"));
         assert_eq!(next(&mut queue, now).as_deref(), Some("slice"));
         assert_eq!(next(&mut queue, now), None);
@@ -137,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_while_it_is_written_is_looked_at_again() {
+    fn what_changes_while_it_is_looked_at_is_looked_at_again() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        queue.add(Rank::Nodes, key("a"));
+        queue.add(SECOND, key("a"));
         assert_eq!(next(&mut queue, now).as_deref(), Some("a"));
-        queue.add(Rank::Nodes, key("a"));
+        queue.add(SECOND, key("a"));
         assert_eq!(next(&mut queue, now), None);
         queue.done(&key("a"), true, now);
         assert_eq!(next(&mut queue, now).as_deref(), Some("a"));
@@ -150,8 +138,8 @@ mod tests {
     #[test]
     fn a_failure_is_tried_again_later_and_later_and_holds_nobody_up() {
         let (mut queue, start) = (Queue::default(), Instant::now());
-        queue.add(Rank::Peers, key("bad"));
-        queue.add(Rank::Nodes, key("good"));
+        queue.add(FIRST, key("bad"));
+        queue.add(SECOND, key("good"));
         let mut now = start;
         assert_eq!(next(&mut queue, now).as_deref(), Some("bad"));
         queue.done(&key("bad"), false, now);
@@ -159,7 +147,7 @@ mod tests {
         assert_eq!(next(&mut queue, now).as_deref(), Some("good"));
         queue.done(&key("good"), true, now);
         for wait in [1, 2, 4] {
-            queue.add(Rank::Peers, key("bad"));
+            queue.add(FIRST, key("bad"));
             now += RETRY.0 * wait - Duration::from_millis(1);
             assert_eq!(next(&mut queue, now), None, "after {wait}");
             now += Duration::from_millis(1);
@@ -174,11 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn objects_that_may_not_be_written_yet_hold_nobody_up() {
+    fn what_may_not_be_looked_at_yet_hold_nobody_up() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        queue.add(Rank::Peers, key("a"));
-        queue.add(Rank::Nodes, key("b"));
-        let taken = queue.next(now, |key| key.name != "a");
-        assert_eq!(taken.map(|key| key.name).as_deref(), Some("b"));
+        queue.add(FIRST, key("a"));
+        queue.add(SECOND, key("b"));
+        let taken = queue.next(now, |key| key != "a");
+        assert_eq!(taken.as_deref(), Some("b"));
     }
 }

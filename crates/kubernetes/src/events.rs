@@ -1,0 +1,116 @@
+//! Kubernetes Events for what a person must know: a condition of an object that turned bad, or good again.
+
+use causeway_api::conditions::is_good;
+use causeway_api::{API_VERSION, Object};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube_client::Client;
+use kube_runtime::events::{Event, EventType, Recorder};
+
+/// What an Event's note holds at most, in bytes.
+const NOTE: usize = 1000;
+
+/// Publishes Events. The same one again within some minutes counts up instead.
+#[derive(Clone)]
+pub struct Events(Recorder);
+
+/// Something to be told about an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct News {
+    /// Whether it is good.
+    pub good: bool,
+    /// Why, as one CamelCase word.
+    pub reason: String,
+    /// Why, in words.
+    pub message: String,
+}
+
+impl Events {
+    /// Publishes as `manager`, a program's name.
+    pub fn new(client: Client, manager: &str) -> Events {
+        Events(Recorder::new(client, manager.into()))
+    }
+
+    /// Tells `news` of `object`. One that cannot be told is logged: it stands in a condition too.
+    pub async fn publish(&self, object: &Object, news: &News) {
+        let mut note = news.message.clone();
+        note.truncate(note.floor_char_boundary(NOTE));
+        let event = Event {
+            type_: if news.good { EventType::Normal } else { EventType::Warning },
+            reason: news.reason.clone(),
+            note: Some(note),
+            action: "Plan".to_owned(),
+            secondary: None,
+        };
+        let meta = object.meta();
+        let reference = ObjectReference {
+            api_version: Some(API_VERSION.to_owned()),
+            kind: Some(object.kind().as_str().to_owned()),
+            name: meta.name.clone(),
+            namespace: meta.namespace.clone(),
+            uid: meta.uid.clone(),
+            ..ObjectReference::default()
+        };
+        if let Err(error) = self.0.publish(&event, &reference).await {
+            tracing::debug!(object = %object.key(), %error, "Event not published");
+        }
+    }
+}
+
+/// What is to be told when conditions `before` become those `after`: what turned bad, or bad for another
+/// reason, and what is good again.
+pub fn news(before: &[Condition], after: &[Condition]) -> Vec<News> {
+    let told = |condition: &Condition| {
+        let old = before.iter().find(|old| old.type_ == condition.type_);
+        let good = is_good(condition);
+        let is_news = match old {
+            None => !good,
+            Some(old) => old.status != condition.status || (!good && old.reason != condition.reason),
+        };
+        let message = if condition.message.is_empty() {
+            format!("{} is {} again", condition.type_, condition.status)
+        } else {
+            condition.message.clone()
+        };
+        is_news.then(|| News { good, reason: condition.reason.clone(), message })
+    };
+    after.iter().filter_map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+
+    fn condition(type_: &str, status: &str, reason: &str) -> Condition {
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    #[test]
+    fn what_turns_bad_and_good_again_is_told_once() {
+        let good = [condition("Accepted", "True", "Accepted"), condition("Degraded", "False", "AsAsked")];
+        let bad =
+            [condition("Accepted", "False", "PrefixConflict"), condition("Degraded", "False", "AsAsked")];
+        let other =
+            [condition("Accepted", "False", "InvalidValue"), condition("Degraded", "True", "TooFewGateways")];
+        let reasons = |before: &[Condition], after: &[Condition]| {
+            news(before, after).iter().map(|news| (news.good, news.reason.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(reasons(&[], &good), []);
+        assert_eq!(reasons(&[], &bad), [(false, "PrefixConflict".to_owned())]);
+        assert_eq!(reasons(&bad, &bad), []);
+        let worse = [(false, "InvalidValue".to_owned()), (false, "TooFewGateways".to_owned())];
+        assert_eq!(reasons(&bad, &other), worse);
+        let again = [(true, "Accepted".to_owned()), (true, "AsAsked".to_owned())];
+        assert_eq!(reasons(&other, &good), again);
+    }
+}
