@@ -132,7 +132,7 @@ fn is_loopback(server: &str) -> bool {
 }
 
 /// Tells how a command comes along, on standard error.
-pub fn say(text: impl std::fmt::Display) {
+fn say(text: impl std::fmt::Display) {
     // Nobody is left to tell where standard error is gone.
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -148,7 +148,10 @@ pub enum Look<T> {
 /// How often it is looked.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Looks until it is so. What is missing is told whenever that changes.
+/// How long something may take without a word.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Looks until it is so. What is missing is told, if it is not soon there and whenever that changes.
 ///
 /// # Errors
 /// [`Error::Timeout`] with what is missing, `limit` after the start; what `look` fails with.
@@ -157,19 +160,19 @@ pub async fn wait<T, F: Future<Output = Result<Look<T>, Error>>>(
     limit: Duration,
     mut look: impl FnMut() -> F,
 ) -> Result<T, Error> {
-    let deadline = Instant::now() + limit;
+    let start = Instant::now();
     let mut said = String::new();
     loop {
         let missing = match look().await? {
             Look::Done(value) => return Ok(value),
             Look::Missing(missing) => missing,
         };
-        if missing != said {
+        if start.elapsed() >= limit {
+            return Err(Error::Timeout { what: what.to_owned(), after: limit, missing });
+        }
+        if start.elapsed() >= PATIENCE && missing != said {
             say(format_args!("waiting: {missing}"));
             said = missing;
-        }
-        if Instant::now() >= deadline {
-            return Err(Error::Timeout { what: what.to_owned(), after: limit, missing: said });
         }
         sleep(PAUSE).await;
     }

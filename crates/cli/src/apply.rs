@@ -165,8 +165,11 @@ impl Planned {
         match args.output {
             Format::Yaml => {
                 for (side, objects) in sides {
-                    for object in objects {
-                        text.push_str(&format!("---\n# For the {}.\n", side.as_str()));
+                    for (index, object) in objects.iter().enumerate() {
+                        text.push_str("---\n");
+                        if index == 0 {
+                            text.push_str(&format!("# For the {}, in this order.\n", side.as_str()));
+                        }
                         let object = serde_saphyr::to_string(object);
                         text.push_str(&object.map_err(|error| Error::Yaml(Box::new(error)))?);
                     }

@@ -91,7 +91,7 @@ pub enum Error {
         /// What was asked for.
         asked: ClusterName,
         /// Its name.
-        joined: String,
+        joined: ClusterName,
     },
     /// The Cluster is being removed.
     #[error("cluster {0} is just leaving; wait until it is gone, or see: causeway leave --cluster {0}")]

@@ -164,8 +164,8 @@ async fn refuse_another_name(member: &Client, name: &ClusterName) -> Result<(), 
     let found = api.get_opt("causeway-controller-manager").await;
     let found = found.map_err(|error| Error::Request(RequestError::new(what, &error)))?;
     match found.as_ref().and_then(manifests::cluster_of) {
-        Some(other) if other != name.as_str() => {
-            Err(Error::OtherCluster { asked: name.clone(), joined: other.to_owned() })
+        Some(other) if other != *name => {
+            Err(Error::OtherCluster { asked: name.clone(), joined: other })
         }
         _ => Ok(()),
     }

@@ -126,11 +126,11 @@ fn edited<T: DeserializeOwned + Serialize>(
     serde_json::to_value(typed)
 }
 
-/// The cluster that an installed controller-manager works for.
-pub fn cluster_of(deployment: &Deployment) -> Option<&str> {
+/// The cluster that an installed controller-manager works for; `None` if it was given none yet.
+pub fn cluster_of(deployment: &Deployment) -> Option<ClusterName> {
     let pods = deployment.spec.as_ref()?.template.spec.as_ref()?;
     let variables = pods.containers.iter().flat_map(|container: &Container| container.env.iter().flatten());
-    variables.into_iter().find(|variable| variable.name == CLUSTER_VARIABLE)?.value.as_deref()
+    variables.into_iter().find(|variable| variable.name == CLUSTER_VARIABLE)?.value.as_ref()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -147,13 +147,20 @@ mod tests {
         let mut set = member("registry.example/causeway:1", &"east".parse().unwrap()).unwrap();
         let deployment: Deployment =
             serde_json::from_value(named(&set, "Deployment", "causeway-controller-manager").clone()).unwrap();
-        assert_eq!(cluster_of(&deployment), Some("east"));
+        assert_eq!(cluster_of(&deployment), Some("east".parse().unwrap()));
         for object in &mut set {
             let text = object.to_string();
             let text = text.replace("registry.example/causeway:1", DEFAULT_IMAGE);
             *object = serde_json::from_str(&text.replace("\"east\"", "\"cluster-name\"")).unwrap();
         }
         assert_eq!(set, plain);
+    }
+
+    #[test]
+    fn what_the_plain_manifests_name_is_no_cluster() {
+        let objects = assemble(MEMBER, &[], Ok).unwrap();
+        let deployment = named(&objects, "Deployment", "causeway-controller-manager").clone();
+        assert_eq!(cluster_of(&serde_json::from_value(deployment).unwrap()), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::access::{self, Look, say};
+use crate::access::{self, Look};
 use crate::apply::{Became, Changes, Side};
 use crate::error::Error;
 use crate::join::read_cluster;
@@ -39,8 +39,8 @@ pub async fn refuse_another_name(client: &Client, args: &LeaveArgs) -> Result<()
         found => found?,
     };
     match found.as_ref().and_then(manifests::cluster_of) {
-        Some(other) if other != args.cluster.as_str() => {
-            Err(Error::OtherCluster { asked: args.cluster.clone(), joined: other.to_owned() })
+        Some(other) if other != args.cluster => {
+            Err(Error::OtherCluster { asked: args.cluster.clone(), joined: other })
         }
         _ => Ok(()),
     }
@@ -223,7 +223,6 @@ async fn delete_and_wait(
     })
     .await?;
     changes.add(Side::Member, object, Became::Deleted);
-    say(format_args!("deleted {object}"));
     Ok(())
 }
 
