@@ -113,6 +113,9 @@ pub struct ClusterFacts {
     pub underlay_mtu: Option<u32>,
 }
 
+/// A node with this label set to `true` is always left out.
+pub const EXCLUDE_LABEL: &str = "causeway.dev/exclude";
+
 /// Whether Kubernetes counts a node as ready.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub enum Readiness {

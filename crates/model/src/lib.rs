@@ -16,7 +16,9 @@ mod selector;
 mod vxlan;
 
 pub use address_set::PrefixSet;
-pub use facts::{Age, ClusterFacts, ClusterSetFacts, GatewayPolicy, GlobalCidrs, Mode, NodeFacts, Readiness};
+pub use facts::{
+    Age, ClusterFacts, ClusterSetFacts, EXCLUDE_LABEL, GatewayPolicy, GlobalCidrs, Mode, NodeFacts, Readiness,
+};
 pub use family::{DualStack, Families, Family};
 pub use finding::{Finding, Reason, Subject};
 pub use mac::Mac;

@@ -38,7 +38,6 @@ mod work;
 
 pub use changes::{Changes, Plan};
 pub use event::{Adopted, Event};
-pub use node::EXCLUDE_LABEL;
 pub use planner::Planner;
 pub use slices::{SLICE_BYTES, peer_size};
 pub use work::Work;

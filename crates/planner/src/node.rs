@@ -3,17 +3,14 @@
 use std::net::IpAddr;
 
 use causeway_model::{
-    ClusterFacts, DualStack, Families, Family, Finding, GatewayPolicy, Mode, NodeFacts, Prefix, PrefixSet,
-    Readiness, Reason, Role, Subject, Vtep,
+    ClusterFacts, DualStack, EXCLUDE_LABEL, Families, Family, Finding, GatewayPolicy, Mode, NodeFacts,
+    Prefix, PrefixSet, Readiness, Reason, Role, Subject, Vtep,
 };
 
 use crate::claims::{Claim, Claims};
 use crate::findings::{POD_CIDRS, UNDERLAY, finding, item};
 use crate::gateways::{Grade, Standing};
 use crate::guard::reserved;
-
-/// A node with this label set to `true` is always left out.
-pub const EXCLUDE_LABEL: &str = "causeway.dev/exclude";
 
 /// What is known and decided of one node.
 #[derive(Default)]

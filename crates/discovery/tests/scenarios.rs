@@ -1,0 +1,240 @@
+//! What clusters of each kind show, and what is found of them. The scenarios are data.
+
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
+
+use std::collections::BTreeMap;
+
+use causeway_api::{ClusterSpec, CniType};
+use causeway_discovery::{Found, Source, SourceId, sources};
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    name: String,
+    #[serde(default)]
+    spec: ClusterSpec,
+    #[serde(default)]
+    objects: Vec<Value>,
+    /// Sources that cannot be read.
+    #[serde(default)]
+    unavailable: Vec<String>,
+    #[serde(default)]
+    service_error: Option<String>,
+    expect: Expect,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    cni: Option<String>,
+    #[serde(default)]
+    pods: BTreeMap<String, String>,
+    #[serde(default)]
+    services: BTreeMap<String, String>,
+    #[serde(default)]
+    nodes: BTreeMap<String, Vec<String>>,
+    reason: String,
+    /// Words that the condition's message has.
+    #[serde(default)]
+    says: Vec<String>,
+}
+
+fn text<'a>(object: &'a Value, at: &str) -> &'a str {
+    object.pointer(at).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The source that an object is of.
+fn source_of(object: &Value) -> Option<Source> {
+    let group_version = |source: &Source| match source.group {
+        "" => source.version.to_owned(),
+        group => format!("{group}/{}", source.version),
+    };
+    sources(CniType::Auto).into_iter().find(|source| {
+        group_version(source) == text(object, "/apiVersion")
+            && source.kind == text(object, "/kind")
+            && source.name.is_none_or(|name| name == text(object, "/metadata/name"))
+            && source.namespace.is_none_or(|namespace| namespace == text(object, "/metadata/namespace"))
+    })
+}
+
+fn heard(scenario: &Scenario) -> Found {
+    let mut found = Found::default();
+    for object in &scenario.objects {
+        let name = text(object, "/metadata/name");
+        if text(object, "/kind") == "Node" {
+            found.node_applied(name, object);
+        } else {
+            let source =
+                source_of(object).unwrap_or_else(|| panic!("{}: no source has {object}", scenario.name));
+            found.applied(source.id, name, object);
+        }
+    }
+    if let Some(error) = &scenario.service_error {
+        found.applied(SourceId::ServiceError, "", &Value::String(error.clone()));
+    }
+    for source in sources(CniType::Auto) {
+        if scenario.unavailable.iter().any(|id| *id == format!("{:?}", source.id)) {
+            found.unavailable(source.id, "not allowed");
+        } else {
+            found.complete(source.id);
+        }
+    }
+    found.nodes_complete();
+    found
+}
+
+fn result(scenario: &Scenario) -> Expect {
+    let (found, spec) = (heard(scenario), &scenario.spec);
+    let findings = found.cluster(spec).unwrap();
+    let cni = found.cni(spec);
+    let listed = |cidrs: &[causeway_api::DiscoveredCidr]| {
+        cidrs.iter().map(|cidr| (cidr.cidr.0.clone(), cidr.source.clone())).collect()
+    };
+    let nodes = found.node_names().map(|name| {
+        let node = found.node(name, spec, cni.as_ref(), &[]).unwrap();
+        (name.to_owned(), node.pod_cidrs.into_iter().map(|cidr| cidr.0).collect())
+    });
+    let message = findings.verdict.message;
+    Expect {
+        cni: findings.cni,
+        pods: listed(&findings.pod_cidrs),
+        services: listed(&findings.service_cidrs),
+        nodes: nodes.collect(),
+        reason: findings.verdict.reason,
+        says: scenario.expect.says.iter().filter(|words| message.contains(*words)).cloned().collect(),
+    }
+}
+
+fn scenarios() -> Vec<Scenario> {
+    serde_saphyr::from_str(include_str!("data/scenarios.yaml")).unwrap()
+}
+
+#[test]
+fn every_scenario_is_found_as_it_is() {
+    for scenario in scenarios() {
+        assert_eq!(result(&scenario), scenario.expect, "{}", scenario.name);
+    }
+}
+
+#[test]
+fn nothing_is_said_before_all_was_heard() {
+    let (mut found, spec) = (Found::default(), ClusterSpec::default());
+    found.nodes_complete();
+    for source in sources(CniType::Auto) {
+        assert!(found.cluster(&spec).is_none() && found.cni(&spec).is_none());
+        found.complete(source.id);
+    }
+    assert_eq!(found.cluster(&spec).unwrap().verdict.reason, "NotFound");
+}
+
+#[test]
+fn a_source_that_cannot_be_read_any_more_keeps_what_it_said() {
+    let scenario =
+        scenarios().into_iter().find(|scenario| scenario.name.starts_with("calico, both")).unwrap();
+    let mut found = heard(&scenario);
+    let before = found.cluster(&scenario.spec);
+    for source in sources(CniType::Auto) {
+        found.unavailable(source.id, "connection refused");
+    }
+    assert_eq!(found.cluster(&scenario.spec), before);
+}
+
+#[test]
+fn one_object_concerns_just_the_nodes_that_it_names() {
+    let mut found = Found::default();
+    let affinity =
+        |node: &str| serde_json::json!({"spec": {"cidr": "10.1.0.0/26", "node": node, "state": "confirmed"}});
+    let source = SourceId::CalicoAffinities;
+    assert_eq!(found.applied(source, "a", &affinity("n1")), Some(["n1".to_owned()].into()));
+    assert_eq!(found.applied(source, "a", &affinity("n1")), None);
+    let both = ["n1".to_owned(), "n2".to_owned()].into();
+    assert_eq!(found.applied(source, "a", &affinity("n2")), Some(both));
+    assert_eq!(found.deleted(source, "a"), Some(["n2".to_owned()].into()));
+    assert_eq!(found.deleted(source, "a"), None);
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[ -~]{0,12}".prop_map(Value::from),
+        prop::sample::select(vec![
+            "10.0.0.0/8",
+            "fd00::/64",
+            "10.1.2.3/33",
+            "host:n1",
+            "confirmed",
+            "{",
+            "a: [b"
+        ])
+        .prop_map(Value::from),
+    ];
+    let key = prop::sample::select(vec![
+        "spec",
+        "data",
+        "cidr",
+        "cidrs",
+        "node",
+        "state",
+        "allocations",
+        "attributes",
+        "secondary",
+        "affinity",
+        "net-conf.json",
+        "Network",
+        "ipam",
+        "podCIDRs",
+        "pools",
+        "allocated",
+        "cidrBlock",
+        "vpc",
+        "containers",
+        "command",
+        "args",
+        "ClusterConfiguration",
+        "antrea-controller.conf",
+        "status",
+        "addresses",
+        "metadata",
+        "name",
+        "labels",
+        "annotations",
+        "conditions",
+        "type",
+    ]);
+    leaf.prop_recursive(4, 48, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|fields| Value::Object(
+                fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_object_disturbs_what_others_say(objects in prop::collection::vec((0usize..14, any_json()), 1..8), node in any_json()) {
+        let scenario = scenarios().into_iter().find(|scenario| scenario.name.starts_with("generic")).unwrap();
+        let mut found = heard(&scenario);
+        let all = sources(CniType::Auto);
+        for (source, object) in &objects {
+            found.applied(all[source % all.len()].id, "odd", object);
+        }
+        found.node_applied("odd", &node);
+        found.cluster(&scenario.spec).unwrap();
+        let generic = serde_json::from_value(serde_json::json!({"cni": {"type": "generic"}})).unwrap();
+        let cni = found.cni(&generic);
+        let own = found.node("n1", &generic, cni.as_ref(), &[]).unwrap();
+        prop_assert_eq!(own.pod_cidrs[0].0.as_str(), "10.1.0.0/24");
+        for (source, _) in &objects {
+            found.deleted(all[source % all.len()].id, "odd");
+        }
+        found.node_deleted("odd");
+        prop_assert_eq!(found.cluster(&scenario.spec), heard(&scenario).cluster(&scenario.spec));
+    }
+}
