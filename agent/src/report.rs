@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use causeway_api::conditions::{DEGRADED, PROGRAMMED, Verdict, update};
+use causeway_api::conditions::{CLEANED_UP, DEGRADED, PROGRAMMED, Verdict, update};
 use causeway_api::{LinkState, NodeConfig, NodeConfigStatus, Object};
 use causeway_objects::{WriteError, Writer};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -75,7 +75,7 @@ fn verdicts(removed: bool, result: &Result<Pass, ConvergeError>) -> Vec<Verdict>
         Ok(_) if removed => {
             let message = "nothing of Causeway is left on the node";
             vec![
-                Verdict::new(PROGRAMMED, false, "CleanedUp", message),
+                Verdict::new(PROGRAMMED, false, CLEANED_UP, message),
                 Verdict::new(DEGRADED, false, "AsPlanned", ""),
             ]
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use causeway_api::conditions::PROGRAMMED;
+use causeway_api::conditions::{CLEANED_UP, PROGRAMMED};
 use causeway_api::{CLEANUP_FINALIZER, COPIED_LABEL, Kind, NodeConfig, NodeConfigStatus, Object};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde_json::Value;
@@ -57,7 +57,7 @@ impl Copied {
     /// Whether its node says that nothing of Causeway is left there.
     pub fn is_cleaned_up(&self) -> bool {
         let why = self.report.as_ref().and_then(|report| report.why.as_ref());
-        why.is_some_and(|(reason, _)| reason == "CleanedUp")
+        why.is_some_and(|(reason, _)| reason == CLEANED_UP)
     }
 }
 

@@ -18,6 +18,8 @@ pub const READY: &str = "Ready";
 pub const DEGRADED: &str = "Degraded";
 /// Type of the condition that says whether a node's kernel state is as planned.
 pub const PROGRAMMED: &str = "Programmed";
+/// Reason of [`PROGRAMMED`] on a NodeConfig that was deleted: nothing of it is left in the node's kernel.
+pub const CLEANED_UP: &str = "CleanedUp";
 /// Type of the condition that says whether a cluster's CIDRs were found.
 pub const DISCOVERED: &str = "Discovered";
 /// Type of the condition that says whether a cluster that is being removed has cleaned up its nodes.

@@ -25,7 +25,8 @@ pub const SYSTEM_NAMESPACE: &str = "causeway-system";
 pub const HUB_SECRET: &str = "causeway-hub";
 /// Finalizer on Clusters: what the hub made for the cluster is removed before it goes.
 pub const REGISTRATION_FINALIZER: &str = "causeway.dev/registration";
-/// Finalizer on the NodeConfigs of a member: the node's kernel is cleaned up before they go.
+/// Finalizer on the NodeConfigs of a member: the node's kernel is cleaned up before they go. The agent answers
+/// in the status, with [`CLEANED_UP`](crate::conditions::CLEANED_UP).
 pub const CLEANUP_FINALIZER: &str = "causeway.dev/cleanup";
 /// Label on what controller-manager copies from the hub to its member: `true`. Nothing else is removed there.
 pub const COPIED_LABEL: &str = "causeway.dev/copied";

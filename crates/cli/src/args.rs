@@ -8,13 +8,15 @@ use clap_complete::Shell;
 
 use crate::report::Format;
 
-/// Links Kubernetes clusters at layer 3: what the objects of a clusterset come to, before and after
-/// they are applied.
+/// Links Kubernetes clusters at layer 3: joins clusters, and shows what the objects of a clusterset
+/// come to, before and after they are applied.
 #[derive(Parser, Debug)]
 #[command(name = "causeway", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 fine, 1 a finding or a failure, 2 usage or input.
 
 Examples:
+  causeway install hub --context hub
+  causeway join --cluster east --context east --hub-context hub
   causeway plan --objects hub/
   causeway render --objects hub/ --cluster east --node e1 -o json
   causeway explain --objects hub/ --from east/e1 --to 10.2.0.7")]
@@ -28,6 +30,9 @@ pub enum Command {
     Plan(PlanArgs),
     Render(RenderArgs),
     Explain(ExplainArgs),
+    Install(crate::install::InstallArgs),
+    Join(Box<crate::join::JoinArgs>),
+    Leave(crate::leave::LeaveArgs),
     Version(VersionArgs),
     Completion(CompletionArgs),
 }

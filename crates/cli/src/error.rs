@@ -2,7 +2,9 @@
 //! report, not an error.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use causeway_kubernetes::{ConnectError, RequestError};
 use causeway_model::{ClusterName, NodeId};
 use causeway_objects::OpenError;
 
@@ -69,6 +71,47 @@ pub enum Error {
         /// The destination.
         to: IpAddr,
     },
+    /// There is no way to an API server.
+    #[error(transparent)]
+    Connect(ConnectError),
+    /// An API server refused a request, or did not answer it.
+    #[error(transparent)]
+    Request(RequestError),
+    /// A kubeconfig does not say how others reach the hub.
+    #[error("the hub cannot be made known to the member: {0}")]
+    Endpoint(String),
+    /// The API server that should be the hub knows no Clusters.
+    #[error("the API server given as the hub knows no Clusters; make it a hub with: causeway install hub")]
+    NoHub,
+    /// The member has another name already.
+    #[error(
+        "this cluster is joined as {joined}, not as {asked}; to give it another name, first run: causeway leave --cluster {joined}"
+    )]
+    OtherCluster {
+        /// What was asked for.
+        asked: ClusterName,
+        /// Its name.
+        joined: ClusterName,
+    },
+    /// The Cluster is being removed.
+    #[error("cluster {0} is just leaving; wait until it is gone, or see: causeway leave --cluster {0}")]
+    Leaving(ClusterName),
+    /// Something did not come about in time.
+    #[error("waited {}s in vain until {what}: {missing}", after.as_secs())]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        after: Duration,
+        /// What is missing.
+        missing: String,
+    },
+    /// The manifests in this program are broken; a defect of it.
+    #[error("the built-in manifests cannot be used: {0}")]
+    Manifest(String),
+    /// The asynchronous runtime cannot be started.
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
     /// The report cannot be written as JSON; a defect of this program.
     #[error("the answer cannot be written as JSON: {0}")]
     Json(serde_json::Error),
@@ -83,7 +126,27 @@ pub enum Error {
 impl Error {
     /// Whether the caller can mend it by asking for something else.
     pub fn is_input(&self) -> bool {
-        !matches!(self, Error::Json(_) | Error::Yaml(_) | Error::Output(_) | Error::NodeNotPlanned { .. })
+        match self {
+            Error::Open { .. }
+            | Error::Empty { .. }
+            | Error::UnknownCluster { .. }
+            | Error::UnknownNode { .. }
+            | Error::NoSource { .. }
+            | Error::FamiliesDiffer { .. }
+            | Error::Connect(_)
+            | Error::Endpoint(_)
+            | Error::NoHub
+            | Error::OtherCluster { .. } => true,
+            Error::NodeNotPlanned { .. }
+            | Error::Request(_)
+            | Error::Leaving(_)
+            | Error::Timeout { .. }
+            | Error::Manifest(_)
+            | Error::Runtime(_)
+            | Error::Json(_)
+            | Error::Yaml(_)
+            | Error::Output(_) => false,
+        }
     }
 }
 

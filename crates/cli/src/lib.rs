@@ -1,5 +1,5 @@
-//! `causeway`, also `kubectl causeway`: what a clusterset's objects come to, without writing any of
-//! them and without touching a kernel.
+//! `causeway`, also `kubectl causeway`: what a clusterset's objects come to, without touching a kernel;
+//! and how clusters come to be in a clusterset: `install`, `join` and `leave` are what writes objects.
 //!
 //! Each command builds one report, a value that is printed as a table, as JSON or as YAML. The
 //! decisions are those of `causeway-planner` and `causeway-dataplane`; this crate only reads, compares
@@ -7,14 +7,22 @@
 //!
 //! Exit codes: 0 fine, 1 a finding or a failure, 2 usage or input.
 
+mod access;
+mod apply;
 mod args;
+mod credential;
 mod error;
 mod explain;
+mod install;
 mod inventory;
+mod join;
+mod leave;
+mod manifests;
 mod node_state;
 mod plan;
 mod render;
 mod report;
+mod rollout;
 mod version;
 
 use std::ffi::OsString;
@@ -25,6 +33,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use error::Error;
+use install::{InstallArgs, What};
 use report::{Colour, Format, Outcome, Report};
 
 /// What the command came to, as the process tells it.
@@ -53,6 +62,18 @@ fn run(name: &'static str, arguments: &[OsString]) -> Result<Outcome, Error> {
         Command::Plan(args) => show(&plan::run(&args)?, args.common.output, args.limit),
         Command::Render(args) => show(&render::run(&args)?, args.common.output, 0),
         Command::Explain(args) => show(&explain::run(&args)?, args.common.output, 0),
+        Command::Install(InstallArgs { what: What::Hub(args) }) if args.output.dry_run => {
+            print(install::planned(&args)?.text(&args.output)?.as_bytes()).map(|()| Outcome::Fine)
+        }
+        Command::Install(InstallArgs { what: What::Hub(args) }) => {
+            show(&wait_for(install::run(&args))?, args.output.output, 0)
+        }
+        Command::Join(args) if args.output.dry_run => {
+            let planned = wait_for(join::planned(&args))?;
+            print(planned.text(&args.output)?.as_bytes()).map(|()| Outcome::Fine)
+        }
+        Command::Join(args) => show(&wait_for(join::run(&args))?, args.output.output, 0),
+        Command::Leave(args) => show(&wait_for(leave::run(&args))?, args.output, 0),
         Command::Version(args) => show(&version::report(), args.output, 0),
         Command::Completion(args) => {
             let mut script = Vec::new();
@@ -61,6 +82,12 @@ fn run(name: &'static str, arguments: &[OsString]) -> Result<Outcome, Error> {
             print(&script).map(|()| Outcome::Fine)
         }
     }
+}
+
+/// Runs what speaks to API servers.
+fn wait_for<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Error::Runtime)?.block_on(work)
 }
 
 /// Prints a report; tables show `limit` rows each, 0 for all.

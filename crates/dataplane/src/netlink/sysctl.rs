@@ -1,4 +1,7 @@
 //! Sysctls, as files below `/proc/sys`.
+//!
+//! Container runtimes mount that read-only where a container is not privileged, and refuse mounts over it.
+//! So a container gets the host's tree, or the part of it that it is to write, below `/host/proc/sys`.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -7,9 +10,13 @@ use std::path::{Component, Path, PathBuf};
 use crate::kernel::KernelError;
 use crate::state::Sysctl;
 
-fn file(path: &str) -> Result<PathBuf, KernelError> {
+const TREE: &str = "/proc/sys";
+/// Where a container has what it may write.
+const HOST_TREE: &str = "/host/proc/sys";
+
+fn file(tree: &str, path: &str) -> Result<PathBuf, KernelError> {
     if Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
-        return Ok(Path::new("/proc/sys").join(path));
+        return Ok(Path::new(tree).join(path));
     }
     Err(failed(path, io::Error::from(io::ErrorKind::InvalidInput)))
 }
@@ -20,7 +27,7 @@ fn failed(path: &str, source: io::Error) -> KernelError {
 
 /// Reads a sysctl; `None` if there is none of this path.
 pub(super) fn read(Sysctl(path): &Sysctl) -> Result<Option<String>, KernelError> {
-    match std::fs::read_to_string(file(path)?) {
+    match std::fs::read_to_string(file(TREE, path)?) {
         Ok(value) => Ok(Some(value.trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, error)),
@@ -29,8 +36,16 @@ pub(super) fn read(Sysctl(path): &Sysctl) -> Result<Option<String>, KernelError>
 
 /// Writes a sysctl.
 pub(super) fn write(Sysctl(path): &Sysctl, value: &str) -> Result<(), KernelError> {
-    let mut opened = OpenOptions::new().write(true).open(file(path)?).map_err(|error| failed(path, error))?;
-    opened.write_all(value.as_bytes()).map_err(|error| failed(path, error))
+    let open = |tree| Ok(OpenOptions::new().write(true).open(file(tree, path)?));
+    let opened = match open(TREE)? {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => match open(HOST_TREE)? {
+            // What was asked for is the first of the two.
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Err(error),
+            opened => opened,
+        },
+        opened => opened,
+    };
+    opened.and_then(|mut file| file.write_all(value.as_bytes())).map_err(|error| failed(path, error))
 }
 
 /// The reverse path filter that every IPv4 link has at least.

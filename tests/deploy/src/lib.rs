@@ -1,0 +1,64 @@
+//! What the tests of `deploy/` share: where things are, objects of YAML, and API servers to try them on.
+
+pub mod identity;
+pub mod objects;
+pub mod server;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file or folder of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// Where the workspace's programs were built: beside the test that runs.
+///
+/// # Panics
+/// If a test does not know where it is.
+pub fn programs() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").to_owned()
+}
+
+/// One of the workspace's programs.
+///
+/// # Panics
+/// If it was not built.
+pub fn program(name: &str) -> PathBuf {
+    let path = programs().join(name);
+    assert!(path.exists(), "{} is not built; run: cargo build --workspace --bins", path.display());
+    path
+}
+
+/// A program of Kubernetes: out of the folder `KUBEBUILDER_ASSETS` if that is set, else as
+/// `tests/kubernetes/build.sh` builds it.
+///
+/// # Panics
+/// If there is none.
+pub fn kubernetes_program(name: &str) -> PathBuf {
+    let folder = match std::env::var_os("KUBEBUILDER_ASSETS") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let script = repository("tests/kubernetes/build.sh");
+            let built = Command::new(&script).output().expect("tests/kubernetes/build.sh runs");
+            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+            PathBuf::from(String::from_utf8_lossy(&built.stdout).trim())
+        }
+    };
+    let path = folder.join(name);
+    assert!(path.exists(), "{} has no {name}", folder.display());
+    path
+}
+
+/// What a command printed.
+///
+/// # Panics
+/// If it fails.
+pub fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?} ended with {}\n{out}{err}", output.status);
+    out
+}

@@ -1,0 +1,164 @@
+//! What holds of the plain manifests as they are written, whatever API server they go to.
+
+use std::collections::BTreeSet;
+
+use causeway_api::{Kind, StatusWriter, crd, status_fields};
+use causeway_test_deploy::objects::{by_key, in_folder};
+use serde_json::{Value, json};
+
+const FOLDERS: [&str; 2] = ["deploy/manifests/hub", "deploy/manifests/member"];
+
+fn all(kind: &str) -> Vec<Value> {
+    let objects = FOLDERS.iter().flat_map(|folder| in_folder(folder));
+    objects.filter(|object| object["kind"] == kind).collect()
+}
+
+fn list<'a>(value: &'a Value, at: &str) -> &'a [Value] {
+    value.pointer(at).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn workloads() -> Vec<Value> {
+    [all("Deployment"), all("DaemonSet")].concat()
+}
+
+#[test]
+fn every_object_says_that_it_is_causeways() {
+    for folder in FOLDERS {
+        for ((kind, _, name), object) in by_key(in_folder(folder)) {
+            let labels = &object["metadata"]["labels"];
+            assert_eq!(labels["app.kubernetes.io/name"], "causeway", "{kind} {name}");
+            assert_eq!(labels["app.kubernetes.io/part-of"], "causeway", "{kind} {name}");
+        }
+    }
+}
+
+#[test]
+fn every_container_is_as_restricted_as_it_can_be() {
+    let mut added = Vec::new();
+    for workload in workloads() {
+        let pods = &workload["spec"]["template"]["spec"];
+        assert_eq!(pods["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        for container in list(pods, "/containers") {
+            let security = &container["securityContext"];
+            assert_ne!(security["privileged"], true);
+            assert_eq!(security["allowPrivilegeEscalation"], false);
+            assert_eq!(security["readOnlyRootFilesystem"], true);
+            assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
+            added.push((container["name"].clone(), security["capabilities"]["add"].clone()));
+            for needed in
+                ["/resources/requests/cpu", "/resources/requests/memory", "/resources/limits/memory"]
+            {
+                assert!(container.pointer(needed).is_some(), "{needed}");
+            }
+            assert!(container.pointer("/readinessProbe/httpGet/path").is_some_and(|path| path == "/readyz"));
+            assert!(container.pointer("/livenessProbe/httpGet/path").is_some_and(|path| path == "/healthz"));
+            assert_eq!(container["image"], "causeway:latest");
+        }
+        if workload["kind"] == "Deployment" {
+            assert_eq!(pods["securityContext"]["runAsNonRoot"], true);
+            assert_ne!(pods["hostNetwork"], true);
+            assert_eq!(workload["spec"]["replicas"], 2);
+        }
+    }
+    added.sort_by_key(|(name, _)| name.to_string());
+    assert_eq!(
+        json!(added),
+        json!([["agent", ["NET_ADMIN", "NET_RAW"]], ["controller-manager", null], ["network-manager", null]])
+    );
+}
+
+#[test]
+fn the_agent_sees_of_its_host_just_the_network_its_sysctls_and_a_folder() {
+    let agent = &all("DaemonSet")[0]["spec"]["template"]["spec"];
+    assert_eq!(agent["hostNetwork"], true);
+    assert!(agent["hostPID"].is_null() && agent["hostIPC"].is_null());
+    let paths: Vec<&Value> =
+        list(agent, "/volumes").iter().map(|volume| &volume["hostPath"]["path"]).collect();
+    assert_eq!(json!(paths), json!(["/var/lib/causeway", "/proc/sys/net"]));
+    assert_eq!(agent["tolerations"], json!([{"operator": "Exists"}]));
+}
+
+#[test]
+fn selectors_and_budgets_find_the_pods_that_they_mean() {
+    let budgets = all("PodDisruptionBudget");
+    for workload in workloads() {
+        let labels = &workload["spec"]["template"]["metadata"]["labels"];
+        let finds = |selector: &Value| {
+            let wanted = selector["matchLabels"].as_object().expect("labels");
+            wanted.iter().all(|(key, value)| labels[key] == *value)
+        };
+        assert!(finds(&workload["spec"]["selector"]));
+        for spread in list(&workload, "/spec/template/spec/topologySpreadConstraints") {
+            assert!(finds(&spread["labelSelector"]));
+        }
+        let budgets = budgets.iter().filter(|budget| finds(&budget["spec"]["selector"])).count();
+        assert_eq!(budgets, usize::from(workload["kind"] == "Deployment"));
+    }
+}
+
+#[test]
+fn nobody_may_everything_and_every_role_is_given_to_the_one_who_needs_it() {
+    let roles = [all("Role"), all("ClusterRole")].concat();
+    for role in &roles {
+        for rule in list(role, "/rules") {
+            for field in ["verbs", "resources", "apiGroups"] {
+                let values = list(rule, &format!("/{field}"));
+                assert!(!values.is_empty() && values.iter().all(|value| value != "*"), "{rule}");
+            }
+        }
+    }
+    let accounts = all("ServiceAccount");
+    let bindings = [all("RoleBinding"), all("ClusterRoleBinding")].concat();
+    assert_eq!(bindings.len(), roles.len());
+    for binding in bindings {
+        let bound = |role: &&Value| {
+            role["kind"] == binding["roleRef"]["kind"]
+                && role["metadata"]["name"] == binding["roleRef"]["name"]
+                && role["metadata"]["namespace"] == binding["metadata"]["namespace"]
+        };
+        assert_eq!(roles.iter().filter(bound).count(), 1, "{binding}");
+        for subject in list(&binding, "/subjects") {
+            let is = |account: &&Value| {
+                account["metadata"]["name"] == subject["name"]
+                    && account["metadata"]["namespace"] == subject["namespace"]
+            };
+            assert_eq!(accounts.iter().filter(is).count(), 1, "{binding}");
+        }
+    }
+}
+
+#[test]
+fn every_policy_is_bound_denies_and_fails_closed() {
+    let name = |object: &Value| object["metadata"]["name"].as_str().expect("a name").to_owned();
+    let policies: BTreeSet<String> = all("ValidatingAdmissionPolicy").iter().map(name).collect();
+    let bindings = all("ValidatingAdmissionPolicyBinding");
+    let bound: BTreeSet<String> = bindings
+        .iter()
+        .filter(|binding| binding["spec"]["validationActions"] == json!(["Deny"]))
+        .map(|binding| binding["spec"]["policyName"].as_str().expect("a policy").to_owned())
+        .collect();
+    assert_eq!(policies, bound);
+    assert!(all("ValidatingAdmissionPolicy").iter().all(|policy| policy["spec"]["failurePolicy"] == "Fail"));
+}
+
+/// A field that is added to a status is either the controller-manager's or guarded.
+#[test]
+fn the_policies_guard_every_status_field_that_is_not_the_clusters_own() {
+    for (kind, policy) in [
+        (Kind::Cluster, "causeway-hub-cluster-status"),
+        (Kind::ClusterLink, "causeway-hub-clusterlink-status"),
+    ] {
+        let policies = all("ValidatingAdmissionPolicy");
+        let policy = policies.iter().find(|object| object["metadata"]["name"] == policy).expect("the policy");
+        let text = policy["spec"].to_string();
+        let schema = crd::schema(kind).expect("a schema");
+        let fields = schema["properties"]["status"]["properties"].as_object().expect("fields of the status");
+        let (own, types) = status_fields(StatusWriter::ControllerManager, kind);
+        for field in fields.keys().filter(|field| *field != "conditions") {
+            let guard = format!("object.?status.?{field} == oldObject.?status.?{field}");
+            assert_eq!(text.contains(&guard), !own.contains(&field.as_str()), "{kind} {field}");
+        }
+        let types: Vec<String> = types.iter().map(|type_| format!("'{type_}'")).collect();
+        assert!(text.contains(&format!("[{}]", types.join(", "))), "{kind}: {types:?}");
+    }
+}
