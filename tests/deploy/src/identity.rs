@@ -34,7 +34,7 @@ pub async fn account_on_node(server: &Server, account: &str, node: &str) -> Clie
     let (namespace, name) = split(account);
     let nodes: Api<Node> = Api::all(admin.clone());
     if nodes.get_opt(node).await.expect("Nodes can be read").is_none() {
-        let object = typed(json!({"metadata": {"name": node}}));
+        let object = typed(json!({"metadata": {"name": node, "labels": {"kubernetes.io/os": "linux"}}}));
         nodes.create(&PostParams::default(), &object).await.expect("a Node");
     }
     let pods: Api<Pod> = Api::namespaced(admin, namespace);
