@@ -173,19 +173,14 @@ async fn leaving_waits_for_the_nodes(hub: &Server, member: &Server) {
     assert!(said.contains("controller-manager has not said yet"), "{said}");
     let deployments: Api<Deployment> = Api::namespaced(at_member.clone(), SYSTEM);
     assert!(deployments.get("causeway-controller-manager").await.is_ok());
-    let (code, said) = (|| {
-        let file = shown(&member.admin_kubeconfig());
-        let hub_file = shown(&hub.admin_kubeconfig());
-        let url = hub.url();
-        let words = ["join", "--cluster", "east", "--kubeconfig", &file, "--hub-kubeconfig", &hub_file];
-        let output = causeway(&[&words[..], &["--hub-server", &url]].concat());
-        (output.status.code(), told(&output))
-    })();
-    assert!(code == Some(1) && said.contains("just leaving"), "{said}");
+    let (file, hub_file) = (shown(&member.admin_kubeconfig()), shown(&hub.admin_kubeconfig()));
+    let words = ["join", "--cluster", "east", "--kubeconfig", &file, "--hub-kubeconfig", &hub_file];
+    let output = causeway(&[&words[..], &["--hub-server", &hub.url()]].concat());
+    assert!(output.status.code() == Some(1) && told(&output).contains("just leaving"), "{}", told(&output));
 
     // controller-manager says so with its own credential, which still works.
     let clusters: Api<Cluster> = Api::all(credential(&at_member).await);
-    let left = status("Cluster", "east", None, condition("Left", "True", "CleanedUp", None));
+    let left = status("Cluster", "east", None, condition("Left", "True", "CleanedUp", Some(1)));
     let manager = PatchParams::apply("causeway-controller-manager").force();
     clusters.patch_status("east", &manager, &left).await.expect("the condition Left");
 
