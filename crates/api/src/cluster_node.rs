@@ -84,13 +84,38 @@ pub struct ClusterNodeSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub zone: Option<String>,
+    /// How the node's agent is to find its underlay addresses. Only on the copy at the node's own cluster,
+    /// where the Cluster's underlay source is Interface or CanReach. Default: they are not to be found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<ClusterNodeResolve>,
     /// Its labels, as far as selectors of its Cluster name them. At most 64.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub labels: BTreeMap<String, String>,
 }
 
+/// How a node's agent finds its underlay addresses: by exactly one of the two.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.interface) != has(self.canReach)", "message": "exactly one of interface and canReach"},
+]))]
+pub struct ClusterNodeResolve {
+    /// The addresses of the interface of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 15))]
+    pub interface: Option<String>,
+    /// The address that the node sends from to this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub can_reach: Option<Ip>,
+}
+
 status!(
-    /// What network-manager made of the node.
-    ClusterNodeStatus {}
+    /// What network-manager made of the node, and what its agent found.
+    ClusterNodeStatus {
+        /// Underlay addresses that the node's agent found, at most one of each family.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "atomic"))]
+        underlay: Vec<Ip>,
+    }
 );

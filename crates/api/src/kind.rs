@@ -21,11 +21,15 @@ pub const SCOPE_LABEL: &str = "causeway.dev/scope";
 pub const PEERS_LABEL: &str = "causeway.dev/peers";
 /// The namespace of Causeway's programs, and of what a member's agents read.
 pub const SYSTEM_NAMESPACE: &str = "causeway-system";
+/// Secret of a member that holds the kubeconfig of the hub, under the key `kubeconfig`.
+pub const HUB_SECRET: &str = "causeway-hub";
 /// Finalizer on Clusters: what the hub made for the cluster is removed before it goes.
 pub const REGISTRATION_FINALIZER: &str = "causeway.dev/registration";
-/// Finalizer on a member's NodeConfigs, by whoever deletes one and wants to know when its node has cleaned up.
-/// The agent answers in the status, with [`CLEANED_UP`](crate::conditions::CLEANED_UP).
+/// Finalizer on the NodeConfigs of a member: the node's kernel is cleaned up before they go. The agent answers
+/// in the status, with [`CLEANED_UP`](crate::conditions::CLEANED_UP).
 pub const CLEANUP_FINALIZER: &str = "causeway.dev/cleanup";
+/// Label on what controller-manager copies from the hub to its member: `true`. Nothing else is removed there.
+pub const COPIED_LABEL: &str = "causeway.dev/copied";
 /// Annotation on a Cluster that is being removed: with value `true`, it goes although its nodes have not
 /// cleaned up.
 pub const FORCE_LEAVE_ANNOTATION: &str = "causeway.dev/force-leave";

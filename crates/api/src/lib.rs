@@ -37,7 +37,7 @@ pub use cluster::{
     CniType, DiscoveredCidr, GlobalCidr, GlobalCidrMode, NodeCount, UnderlaySource,
 };
 pub use cluster_link::{ClusterLink, ClusterLinkPrefix, ClusterLinkSpec, ClusterLinkStatus};
-pub use cluster_node::{ClusterNode, ClusterNodeSpec, ClusterNodeStatus};
+pub use cluster_node::{ClusterNode, ClusterNodeResolve, ClusterNodeSpec, ClusterNodeStatus};
 pub use cluster_set::{
     ClusterDefaults, ClusterSet, ClusterSetSpec, ClusterSetStatus, TunnelNumbers, Tunnels,
 };
@@ -48,9 +48,9 @@ pub use convert::{
     peer_slice, slice_members, slice_plan,
 };
 pub use kind::{
-    API_VERSION, CLEANUP_FINALIZER, CLUSTER_LABEL, CLUSTER_SET_NAME, FORCE_LEAVE_ANNOTATION, GROUP, Kind, ObjectRef,
-    PEERS_LABEL, REGISTRATION_FINALIZER, SCOPE_LABEL, SYSTEM_NAMESPACE, VERSION, peers_label, scope_label,
-    slice_name,
+    API_VERSION, CLEANUP_FINALIZER, CLUSTER_LABEL, CLUSTER_SET_NAME, COPIED_LABEL, FORCE_LEAVE_ANNOTATION,
+    GROUP, HUB_SECRET, Kind, ObjectRef, PEERS_LABEL, REGISTRATION_FINALIZER, SCOPE_LABEL, SYSTEM_NAMESPACE,
+    VERSION, peers_label, scope_label, slice_name,
 };
 pub use node_config::{LinkState, NodeConfig, NodeConfigSpec, NodeConfigStatus, NodeTunnels, OwnCidrs};
 pub use object::{CausewayObject, Object, StatusOnly};

@@ -33,6 +33,7 @@ pub fn status_fields(writer: StatusWriter, kind: Kind) -> (&'static [&'static st
         (StatusWriter::Agent, Kind::NodeConfig) => {
             (&["observedGeneration", "links", "foreignChains"], &[PROGRAMMED, DEGRADED])
         }
+        (StatusWriter::Agent, Kind::ClusterNode) => (&["underlay"], &[]),
         _ => (&[], &[]),
     }
 }

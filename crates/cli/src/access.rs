@@ -212,7 +212,10 @@ mod tests {
             Endpoint::in_file(&file(server, rest), None, over).map_err(|error| error.to_string())
         };
         let good = of("https://hub.example:6443", "certificate-authority-data: QQ==", None).unwrap();
-        assert_eq!((good.server.as_str(), good.authority.as_deref()), ("https://hub.example:6443", Some("QQ==")));
+        assert_eq!(
+            (good.server.as_str(), good.authority.as_deref()),
+            ("https://hub.example:6443", Some("QQ=="))
+        );
         for loopback in ["https://127.0.0.1:6443", "https://[::1]:6443", "https://localhost:6443"] {
             assert!(of(loopback, "", None).unwrap_err().contains("--hub-server"), "{loopback}");
             assert_eq!(of(loopback, "", Some("https://hub")).unwrap().server, "https://hub");

@@ -143,11 +143,7 @@ impl Report for Changes {
     }
 
     fn outcome(&self) -> crate::report::Outcome {
-        if self.problems.is_empty() {
-            crate::report::Outcome::Fine
-        } else {
-            crate::report::Outcome::Findings
-        }
+        if self.problems.is_empty() { crate::report::Outcome::Fine } else { crate::report::Outcome::Findings }
     }
 }
 

@@ -44,7 +44,8 @@ pub async fn request(hub: &Client, cluster: &ClusterName, lifetime: Duration) ->
         .create_token_request(ACCOUNT, &PostParams::default(), &request)
         .await
         .map_err(|error| Error::Request(RequestError::new(what(), &error)))?;
-    let status = answer.status.ok_or_else(|| Error::Endpoint("the hub answered without a token".to_owned()))?;
+    let status =
+        answer.status.ok_or_else(|| Error::Endpoint("the hub answered without a token".to_owned()))?;
     Ok(Credential { token: status.token, expires: Some(status.expiration_timestamp.0.to_string()) })
 }
 

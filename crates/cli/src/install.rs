@@ -107,7 +107,8 @@ mod tests {
     fn a_hub_that_is_a_member_too_keeps_the_level_that_agents_need() {
         let mut objects = manifests::hub("i").unwrap();
         let level = |objects: &[Value], name: &str| {
-            let namespace = objects.iter().find(|o| o["kind"] == "Namespace" && o["metadata"]["name"] == name);
+            let namespace =
+                objects.iter().find(|o| o["kind"] == "Namespace" && o["metadata"]["name"] == name);
             namespace.unwrap()["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].clone()
         };
         assert_eq!(level(&objects, "causeway-system"), "restricted");

@@ -146,7 +146,8 @@ pub async fn run(args: &JoinArgs) -> Result<Changes, Error> {
 
     let mut changes = Changes::default();
     declare(&hub, args, &mut changes).await?;
-    access::wait("the hub has registered the cluster", args.limit(), || registered(&hub, &args.cluster)).await?;
+    access::wait("the hub has registered the cluster", args.limit(), || registered(&hub, &args.cluster))
+        .await?;
 
     let credential = credential::request(&hub, &args.cluster, args.lifetime()).await?;
     let secret = credential::stored(&credential::kubeconfig(&args.cluster, &endpoint, &credential.token)?)?;
@@ -168,9 +169,7 @@ async fn refuse_another_name(member: &Client, name: &ClusterName) -> Result<(), 
     let found = api.get_opt("causeway-controller-manager").await;
     let found = found.map_err(|error| Error::Request(RequestError::new(what, &error)))?;
     match found.as_ref().and_then(manifests::cluster_of) {
-        Some(other) if other != *name => {
-            Err(Error::OtherCluster { asked: name.clone(), joined: other })
-        }
+        Some(other) if other != *name => Err(Error::OtherCluster { asked: name.clone(), joined: other }),
         _ => Ok(()),
     }
 }
@@ -195,7 +194,9 @@ pub async fn read_cluster(hub: &Client, name: &ClusterName) -> Result<Option<Clu
     match clusters.get(name.as_str()).await {
         Ok(cluster) => Ok(Some(cluster)),
         // A kind that is not served and an object that is not there differ only in who says so.
-        Err(KubeError::Api(status)) if status.code == 404 && status.reason == "NotFound" && status.details.is_some() => {
+        Err(KubeError::Api(status))
+            if status.code == 404 && status.reason == "NotFound" && status.details.is_some() =>
+        {
             served(&clusters).await.map(|()| None)
         }
         Err(error) => match Trouble::of(&error) {

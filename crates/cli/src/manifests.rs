@@ -196,7 +196,8 @@ mod tests {
                 .map(|entry| entry.unwrap().path())
                 .collect();
             paths.sort();
-            let texts: Vec<String> = paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+            let texts: Vec<String> =
+                paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
             assert_eq!(texts, built_in);
         }
     }

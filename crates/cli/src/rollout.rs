@@ -84,7 +84,8 @@ mod tests {
         };
         let good = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2});
         assert_eq!(look(good.clone()), None);
-        for (field, value) in [("observedGeneration", 1), ("replicas", 3), ("updatedReplicas", 1), ("readyReplicas", 1)]
+        for (field, value) in
+            [("observedGeneration", 1), ("replicas", 3), ("updatedReplicas", 1), ("readyReplicas", 1)]
         {
             let mut status = good.clone();
             status[field] = json!(value);

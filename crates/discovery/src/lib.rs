@@ -17,7 +17,7 @@ pub mod read;
 mod service;
 mod source;
 
-pub use cluster::ClusterFindings;
+pub use cluster::{ClusterFindings, Cni};
 pub use found::Found;
 pub use node::{Node, clusternode, node_selector_keys};
 pub use service::{impossible_service, valid_range};

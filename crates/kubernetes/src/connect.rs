@@ -33,6 +33,9 @@ pub enum ConnectError {
         #[source]
         source: Box<kube_client::config::KubeconfigError>,
     },
+    /// A kubeconfig that is at hand as text cannot be used.
+    #[error("the kubeconfig cannot be used: {0}")]
+    Text(#[source] Box<kube_client::config::KubeconfigError>),
     /// No kubeconfig was named and none is to be had.
     #[error(
         "no API server is configured: {0}; run in a Pod with a ServiceAccount, or name a kubeconfig with --kubeconfig or KUBECONFIG"
@@ -48,7 +51,20 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`] if the configuration is missing or cannot be used.
 pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
-    let mut config = config(access).await?;
+    client(config(access).await?)
+}
+
+/// A client for the current context of a kubeconfig that is at hand as text. Nothing is sent yet.
+///
+/// # Errors
+/// [`ConnectError`] if it cannot be used.
+pub async fn connect_with(kubeconfig: &str) -> Result<Client, ConnectError> {
+    let given = |source| ConnectError::Text(Box::new(source));
+    let file = Kubeconfig::from_yaml(kubeconfig).map_err(given)?;
+    client(Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(given)?)
+}
+
+fn client(mut config: Config) -> Result<Client, ConnectError> {
     config.connect_timeout = Some(CONNECT);
     config.write_timeout = Some(SEND);
     Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))

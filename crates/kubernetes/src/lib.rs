@@ -7,6 +7,7 @@
 //!
 //! Nothing here decides anything about clusters, nodes or plans.
 
+mod account;
 mod connect;
 mod error;
 mod events;
@@ -17,7 +18,8 @@ mod replica;
 mod watches;
 mod write;
 
-pub use connect::{Access, ConnectError, connect};
+pub use account::{dry_run_error, request_token};
+pub use connect::{Access, ConnectError, connect, connect_with};
 pub use error::{RequestError, Trouble};
 pub use events::{Events, News, news};
 pub use kube_client::Client;
@@ -25,6 +27,6 @@ pub use kube_client::core::DynamicObject;
 pub use lease::{Held, Lease, LeaseError, LeaseSettings};
 pub use queue::Queue;
 pub use register::{Given, NameRef, ensure, remove};
-pub use replica::{Replica, Selection};
+pub use replica::{Replica, Selection, read_object};
 pub use watches::{ObjectName, Resource, Update, Watches};
 pub use write::Writer;

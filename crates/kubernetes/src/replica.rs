@@ -162,7 +162,7 @@ impl Replica {
             name: object.metadata.name.clone().unwrap_or_default(),
         };
         let key = key(kind, name);
-        match read(kind, object) {
+        match read_object(kind, object) {
             Ok(object) => {
                 self.unusable.remove(&key);
                 let object = Arc::new(object);
@@ -180,7 +180,11 @@ fn key(kind: Kind, name: ObjectName) -> ObjectRef {
     ObjectRef { kind, namespace: name.namespace, name: name.name }
 }
 
-fn read(kind: Kind, object: DynamicObject) -> Result<Object, serde_json::Error> {
+/// Reads an object of one of our kinds.
+///
+/// # Errors
+/// If its shape is not that of the kind.
+pub fn read_object(kind: Kind, object: DynamicObject) -> Result<Object, serde_json::Error> {
     let DynamicObject { metadata, mut data, .. } = object;
     if let Some(fields) = data.as_object_mut() {
         fields.insert("metadata".to_owned(), serde_json::to_value(metadata)?);

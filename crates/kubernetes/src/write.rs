@@ -28,6 +28,12 @@ impl Writer {
         &self.client
     }
 
+    /// The same with another client.
+    #[must_use]
+    pub fn with_client(&self, client: Client) -> Writer {
+        Writer { client, manager: self.manager }
+    }
+
     fn api(&self, key: &ObjectRef) -> Api<DynamicObject> {
         let resource = Selection::default().resource(key.kind).api_resource();
         match &key.namespace {

@@ -24,7 +24,8 @@ fn rendered(values: &[&str]) -> BTreeMap<Key, Value> {
 
 fn definitions(kinds: &[&str]) -> Vec<Value> {
     let all = in_folder("deploy/crds").into_iter();
-    all.filter(|object| kinds.contains(&object["spec"]["names"]["plural"].as_str().expect("a plural"))).collect()
+    all.filter(|object| kinds.contains(&object["spec"]["names"]["plural"].as_str().expect("a plural")))
+        .collect()
 }
 
 /// The plain manifests with a cluster's name in place of the one that they have.
@@ -101,7 +102,11 @@ fn values_reach_the_objects_that_they_are_for() {
         assert_eq!(template["spec"]["imagePullSecrets"][0]["name"], "pull");
         let container = &template["spec"]["containers"][0];
         assert_eq!(container["image"], "registry.example/causeway:1");
-        assert!(container["args"].as_array().is_some_and(|args| args.iter().any(|arg| arg == "--log-format=text")));
+        assert!(
+            container["args"]
+                .as_array()
+                .is_some_and(|args| args.iter().any(|arg| arg == "--log-format=text"))
+        );
     }
     let key = |kind: &str, name: &str| (kind.to_owned(), Some("causeway-system".to_owned()), name.to_owned());
     let agent = &objects[&key("DaemonSet", "causeway-agent")]["spec"];
@@ -137,7 +142,8 @@ fn values_that_cannot_be_right_are_refused_by_name() {
 fn helm_finds_nothing_to_say() {
     for role in ["hub", "member", "both"] {
         let role = format!("role={role}");
-        let told = succeed(helm().args(["lint", "--strict", "chart", "--set", "cluster=east", "--set", &role]));
+        let told =
+            succeed(helm().args(["lint", "--strict", "chart", "--set", "cluster=east", "--set", &role]));
         assert!(!told.contains("[WARNING]") && !told.contains("[ERROR]"), "{told}");
     }
 }

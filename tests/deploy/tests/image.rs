@@ -51,7 +51,8 @@ fn the_layout_is_whole_and_its_programs_run_and_nothing_else_is_in_it() {
     }
     let found = succeed(Command::new("find").arg(".").args(["-type", "f"]).current_dir(&root));
     for file in found.lines() {
-        let allowed = ["./usr/bin/causeway", "./lib/", "./lib64/", "./etc/passwd", "./etc/group", "./etc/ssl/"];
+        let allowed =
+            ["./usr/bin/causeway", "./lib/", "./lib64/", "./etc/passwd", "./etc/group", "./etc/ssl/"];
         assert!(allowed.iter().any(|start| file.starts_with(start)), "{file}");
     }
 }

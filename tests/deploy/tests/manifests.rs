@@ -45,7 +45,9 @@ fn every_container_is_as_restricted_as_it_can_be() {
             assert_eq!(security["readOnlyRootFilesystem"], true);
             assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
             added.push((container["name"].clone(), security["capabilities"]["add"].clone()));
-            for needed in ["/resources/requests/cpu", "/resources/requests/memory", "/resources/limits/memory"] {
+            for needed in
+                ["/resources/requests/cpu", "/resources/requests/memory", "/resources/limits/memory"]
+            {
                 assert!(container.pointer(needed).is_some(), "{needed}");
             }
             assert!(container.pointer("/readinessProbe/httpGet/path").is_some_and(|path| path == "/readyz"));
@@ -61,11 +63,7 @@ fn every_container_is_as_restricted_as_it_can_be() {
     added.sort_by_key(|(name, _)| name.to_string());
     assert_eq!(
         json!(added),
-        json!([
-            ["agent", ["NET_ADMIN", "NET_RAW"]],
-            ["controller-manager", null],
-            ["network-manager", null]
-        ])
+        json!([["agent", ["NET_ADMIN", "NET_RAW"]], ["controller-manager", null], ["network-manager", null]])
     );
 }
 
@@ -74,7 +72,8 @@ fn the_agent_sees_of_its_host_just_the_network_its_sysctls_and_a_folder() {
     let agent = &all("DaemonSet")[0]["spec"]["template"]["spec"];
     assert_eq!(agent["hostNetwork"], true);
     assert!(agent["hostPID"].is_null() && agent["hostIPC"].is_null());
-    let paths: Vec<&Value> = list(agent, "/volumes").iter().map(|volume| &volume["hostPath"]["path"]).collect();
+    let paths: Vec<&Value> =
+        list(agent, "/volumes").iter().map(|volume| &volume["hostPath"]["path"]).collect();
     assert_eq!(json!(paths), json!(["/var/lib/causeway", "/proc/sys/net"]));
     assert_eq!(agent["tolerations"], json!([{"operator": "Exists"}]));
 }
@@ -145,9 +144,10 @@ fn every_policy_is_bound_denies_and_fails_closed() {
 /// A field that is added to a status is either the controller-manager's or guarded.
 #[test]
 fn the_policies_guard_every_status_field_that_is_not_the_clusters_own() {
-    for (kind, policy) in
-        [(Kind::Cluster, "causeway-hub-cluster-status"), (Kind::ClusterLink, "causeway-hub-clusterlink-status")]
-    {
+    for (kind, policy) in [
+        (Kind::Cluster, "causeway-hub-cluster-status"),
+        (Kind::ClusterLink, "causeway-hub-clusterlink-status"),
+    ] {
         let policies = all("ValidatingAdmissionPolicy");
         let policy = policies.iter().find(|object| object["metadata"]["name"] == policy).expect("the policy");
         let text = policy["spec"].to_string();

@@ -34,6 +34,7 @@ pub fn cluster_node(facts: &NodeFacts) -> ClusterNode {
         pod_cidrs: cidrs(&facts.pods),
         ready: Some(facts.readiness == Readiness::Ready),
         zone: facts.zone.clone(),
+        resolve: None,
         labels: facts.labels.clone(),
     };
     let mut object = ClusterNode::new(facts.id.node.as_str(), spec);

@@ -63,7 +63,9 @@ pub async fn remove(args: &LeaveArgs, client: &Client, changes: &mut Changes) ->
         delete_and_wait(args, client, &object, changes).await?;
     }
     if is_hub {
-        changes.note(format!("this API server is a hub: {SYSTEM_NAMESPACE} and the definitions of objects stay"));
+        changes.note(format!(
+            "this API server is a hub: {SYSTEM_NAMESPACE} and the definitions of objects stay"
+        ));
     }
     Ok(())
 }
@@ -304,7 +306,10 @@ mod tests {
         assert!(at("Secret") < at("Namespace"));
         assert_eq!(all.last().unwrap().kind, "Namespace");
         let kept = to_delete(&args, true).unwrap();
-        assert!(kept.iter().all(|object| !["Namespace", "CustomResourceDefinition"].contains(&object.kind.as_str())));
+        assert!(
+            kept.iter()
+                .all(|object| !["Namespace", "CustomResourceDefinition"].contains(&object.kind.as_str()))
+        );
         assert_eq!(kept.len(), all.len() - 5);
     }
 }

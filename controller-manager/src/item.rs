@@ -1,0 +1,54 @@
+//! What controller-manager keeps as it should be, one thing at a time.
+
+use causeway_api::Kind;
+
+/// Something that is to be as it should.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Item {
+    /// Its part of the Cluster's status at the hub.
+    ClusterStatus,
+    /// The ClusterNode of a Node at the hub.
+    ClusterNode(String),
+    /// What a node's agent is asked to find, at the member.
+    Resolve(String),
+    /// The copy of an object at the member.
+    Copy(Kind, String),
+    /// Its part of a ClusterLink's status at the hub, by remote cluster.
+    LinkStatus(String),
+}
+
+/// When an item's turn is. Whatever has a lower rank is finished first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Rank {
+    /// CIDRs of the cluster: its nodes' prefixes are judged by them.
+    Cluster,
+    /// Facts of nodes.
+    Nodes,
+    /// Peers and links, so that a node that learns of its role finds them.
+    Peers,
+    /// Roles of nodes.
+    Roles,
+    /// What is said of how it goes.
+    Statuses,
+    /// What is no more: last, so that the new way is there before the old one goes.
+    Removals,
+}
+
+impl Item {
+    /// The rank of an item; `gone` says that it is to be removed.
+    pub fn rank(&self, gone: bool) -> Rank {
+        match self {
+            Item::ClusterStatus => Rank::Cluster,
+            Item::ClusterNode(_) | Item::Resolve(_) => Rank::Nodes,
+            Item::Copy(..) if gone => Rank::Removals,
+            Item::Copy(Kind::NodeConfig, _) => Rank::Roles,
+            Item::Copy(..) => Rank::Peers,
+            Item::LinkStatus(_) => Rank::Statuses,
+        }
+    }
+
+    /// Whether it is summed up from many nodes, and so not written at each change.
+    pub fn is_sum(&self) -> bool {
+        matches!(self, Item::ClusterStatus | Item::LinkStatus(_))
+    }
+}

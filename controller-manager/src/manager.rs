@@ -1,0 +1,394 @@
+//! The loop: one owner of what is known, and any wake-up does the same work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use causeway_api::{
+    Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, ObjectRef, PEERS_LABEL, peers_label,
+};
+use causeway_daemon::Complaints;
+use causeway_daemon::health::Health;
+use causeway_discovery::{ClusterFindings, Cni, SourceId, impossible_service, sources};
+use causeway_kubernetes::{
+    Client, Held, Queue, Replica, RequestError, Selection, Watches, Writer, dry_run_error,
+};
+use causeway_model::{ClusterName, LinkPlan, Role, SHARED_NAMESPACE, cluster_namespace, needed_slices};
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::item::{Item, Rank};
+use crate::member::{COPIED, Member, WatchId, resource};
+use crate::view::{Action, View};
+
+/// How many requests are under way at once at most.
+const REQUESTS: usize = 32;
+/// How many updates of the member are taken in at once at most.
+const BATCH: usize = 2048;
+/// How long a sum over many nodes rests after it was written.
+const REST: Duration = Duration::from_secs(2);
+
+/// What comes from outside of the two API servers.
+pub struct Signals {
+    /// Whether this is the active one.
+    pub activity: watch::Receiver<bool>,
+    /// New clients for the hub.
+    pub clients: mpsc::Receiver<Client>,
+}
+
+type Ended = (Item, Result<(), RequestError>);
+
+/// Keeps hub and member as they should be.
+pub struct Manager {
+    name: ClusterName,
+    namespace: String,
+    hub: Replica,
+    hub_writer: Writer,
+    watches: Watches<WatchId>,
+    watched: BTreeSet<SourceId>,
+    member: Member,
+    member_writer: Writer,
+    held: Held,
+    health: Health,
+    complaints: Complaints,
+    queue: Queue<Rank, Item>,
+    requests: FuturesUnordered<BoxFuture<'static, Ended>>,
+    /// Until when sums that were written rest.
+    resting: BTreeMap<Item, Instant>,
+    found: Option<ClusterFindings>,
+    cni: Option<Cni>,
+    /// Whether what was found may be another.
+    stale: bool,
+    whole: bool,
+    asking: Option<BoxFuture<'static, Option<String>>>,
+    asked: bool,
+}
+
+impl Manager {
+    /// Starts to watch.
+    pub fn new(
+        name: ClusterName,
+        namespace: String,
+        hub_writer: Writer,
+        member_writer: Writer,
+        held: Held,
+        health: Health,
+    ) -> Manager {
+        let mut hub = Replica::new(hub_writer.client().clone());
+        hub.select(Kind::Cluster, Selection { name: Some(name.to_string()), ..Selection::default() });
+        let own = Selection { namespace: Some(cluster_namespace(&name)), ..Selection::default() };
+        for kind in [Kind::ClusterNode, Kind::NodeConfig, Kind::ClusterLink] {
+            hub.select(kind, own.clone());
+        }
+        let mut watches = Watches::new(member_writer.client().clone());
+        let ids = COPIED.map(WatchId::Copies).into_iter().chain([WatchId::Nodes, WatchId::Resolve]);
+        for id in ids {
+            watches.watch(id, &resource(id, &namespace));
+        }
+        health.not_ready("hub", "not read yet");
+        Manager {
+            name,
+            namespace,
+            hub,
+            hub_writer,
+            watches,
+            watched: BTreeSet::new(),
+            member: Member::default(),
+            member_writer,
+            held,
+            health,
+            complaints: Complaints::default(),
+            queue: Queue::default(),
+            requests: FuturesUnordered::new(),
+            resting: BTreeMap::new(),
+            found: None,
+            cni: None,
+            stale: true,
+            whole: false,
+            asking: None,
+            asked: false,
+        }
+    }
+
+    /// Works until it is dropped.
+    pub async fn work(&mut self, mut signals: Signals) -> Infallible {
+        loop {
+            self.settle();
+            self.start_requests();
+            self.say();
+            let due = self.queue.next_due().into_iter().chain(self.resting.values().min().copied()).min();
+            let asking = async {
+                match &mut self.asking {
+                    Some(asking) => asking.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changes = self.hub.changed() => self.hub_changed(&changes),
+                (id, update) = self.watches.next() => {
+                    let spec = spec(&self.hub, &self.name);
+                    let mut items = self.member.take(id, update, &spec);
+                    for _ in 1..BATCH {
+                        let Some((id, update)) = self.watches.ready() else { break };
+                        items.extend(self.member.take(id, update, &spec));
+                    }
+                    self.stale |= !items.is_empty();
+                    self.open(items);
+                }
+                Some((item, result)) = self.requests.next() => self.finish(&item, result),
+                answer = asking => self.answered(answer),
+                Ok(()) = signals.activity.changed() => self.activity_changed(*signals.activity.borrow_and_update()),
+                Some(client) = signals.clients.recv() => {
+                    self.hub_writer = self.hub_writer.with_client(client.clone());
+                    self.hub.reconnect(client);
+                }
+                () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {
+                    let now = Instant::now();
+                    self.resting.retain(|_, until| *until > now);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, items: impl IntoIterator<Item = Item>) {
+        for item in items {
+            let gone = self.view(&now()).is_gone(&item);
+            self.queue.add(item.rank(gone), item);
+        }
+    }
+
+    /// Everything is to be looked at.
+    fn open_all(&mut self) {
+        let hub = self.hub.objects().iter().flat_map(|object| hub_items(&object.key())).collect::<Vec<_>>();
+        let copies = self.member.copies.keys().map(|(kind, name)| Item::Copy(*kind, name.clone()));
+        let items: Vec<Item> = copies.chain(self.member.all_nodes()).chain(hub).collect();
+        self.open(items);
+    }
+
+    fn hub_changed(&mut self, changes: &[Change]) {
+        for change in changes {
+            let key = change.key();
+            if key.kind == Kind::Cluster {
+                // Its spec may ask for other sources, labels and addresses.
+                self.stale = true;
+                self.open(self.member.all_nodes());
+            }
+            self.open(hub_items(&key));
+        }
+    }
+
+    fn activity_changed(&mut self, active: bool) {
+        // Nothing that was begun under a Lease that is lost goes on.
+        self.requests.clear();
+        self.queue = Queue::default();
+        self.resting.clear();
+        if active {
+            self.open_all();
+        }
+    }
+
+    /// Brings up to date what follows from what is known.
+    fn settle(&mut self) {
+        self.watch_sources();
+        self.select_slices();
+        if self.stale {
+            self.stale = false;
+            let spec = spec(&self.hub, &self.name);
+            let (found, cni) = (self.member.found.cluster(&spec), self.member.found.cni(&spec));
+            if (found.is_some(), &cni) != (self.found.is_some(), &self.cni) {
+                self.open(self.member.all_nodes());
+            }
+            if found != self.found {
+                self.open([Item::ClusterStatus]);
+            }
+            let lacks_services = found.as_ref().is_some_and(|found| found.service_cidrs.is_empty());
+            (self.found, self.cni) = (found, cni);
+            if lacks_services && !self.asked && self.held.is_held() {
+                self.asked = true;
+                self.asking =
+                    Some(ask_for_services(self.member_writer.client().clone(), self.namespace.clone()));
+            }
+        }
+        let whole = self.hub.is_complete() && self.hub.has(Kind::PeerSlice) && self.member.has_copies();
+        if whole && !self.whole {
+            self.open_all();
+        }
+        self.whole = whole;
+    }
+
+    /// Watches the sources of CIDRs that the Cluster asks for, once it is known.
+    fn watch_sources(&mut self) {
+        if self.cluster().is_none() {
+            return;
+        }
+        let spec = spec(&self.hub, &self.name);
+        let cni = spec.cni.and_then(|cni| cni.type_).and_then(|choice| choice.get());
+        let wanted: BTreeSet<SourceId> =
+            sources(cni.unwrap_or(causeway_api::CniType::Auto)).iter().map(|source| source.id).collect();
+        for id in self.watched.difference(&wanted) {
+            self.watches.forget(&WatchId::Source(*id));
+        }
+        for id in wanted.difference(&self.watched) {
+            let id = WatchId::Source(*id);
+            self.watches.watch(id, &resource(id, &self.namespace));
+        }
+        self.watched = wanted;
+    }
+
+    /// Reads the slices that any node of this cluster needs.
+    fn select_slices(&mut self) {
+        if !(self.hub.has(Kind::ClusterLink) && self.hub.has(Kind::NodeConfig)) {
+            return;
+        }
+        let links: Vec<LinkPlan> = self
+            .hub
+            .objects()
+            .all::<ClusterLink>()
+            .filter_map(|link| causeway_api::link_plan(link).ok().map(|read| read.value))
+            .collect();
+        let mut roles: BTreeMap<Role, _> = BTreeMap::new();
+        for config in self.hub.objects().all::<NodeConfig>() {
+            if let Some(role) = config.spec.role.get()
+                && !roles.contains_key(&role)
+                && let Ok(read) = causeway_api::node_plan(config)
+            {
+                roles.insert(role, read.value.id);
+            }
+        }
+        let need: BTreeSet<String> = roles
+            .iter()
+            .flat_map(|(role, id)| needed_slices(id, *role, &links))
+            .map(|(cluster, scope)| peers_label(&cluster, scope))
+            .collect();
+        // No PeerSlice has this value, which lacks a dot.
+        let choice =
+            if need.is_empty() { "none".to_owned() } else { need.into_iter().collect::<Vec<_>>().join(",") };
+        let labels = Some(format!("{PEERS_LABEL} in ({choice})"));
+        let namespace = Some(SHARED_NAMESPACE.to_owned());
+        self.hub.select(Kind::PeerSlice, Selection { namespace, labels, ..Selection::default() });
+    }
+
+    fn cluster(&self) -> Option<&Cluster> {
+        self.hub.objects().get_as(&ObjectRef::cluster(&self.name))
+    }
+
+    fn view<'a>(&'a self, now: &'a Time) -> View<'a> {
+        View {
+            name: &self.name,
+            namespace: &self.namespace,
+            hub: self.hub.objects(),
+            hub_complete: self.hub.is_complete() && self.hub.has(Kind::PeerSlice),
+            member: &self.member,
+            found: self.found.as_ref(),
+            cni: self.cni.as_ref(),
+            now,
+        }
+    }
+
+    fn start_requests(&mut self) {
+        let now = now();
+        while self.requests.len() < REQUESTS && self.held.is_held() {
+            let resting = &self.resting;
+            let may = |item: &Item| !resting.contains_key(item);
+            let Some(item) = self.queue.next(Instant::now(), may) else { return };
+            match self.view(&now).action(&item) {
+                Some(action) => {
+                    let (hub, member) = (self.hub_writer.clone(), self.member_writer.clone());
+                    let held = self.held.clone();
+                    self.requests.push(send(hub, member, held, item, action));
+                }
+                None => self.queue.done(&item, true, Instant::now()),
+            }
+        }
+    }
+
+    fn finish(&mut self, item: &Item, result: Result<(), RequestError>) {
+        if let Err(error) = &result {
+            tracing::error!("{error}; trying again");
+        } else if item.is_sum() {
+            self.resting.insert(item.clone(), Instant::now() + REST);
+        }
+        self.queue.done(item, result.is_ok(), Instant::now());
+    }
+
+    fn answered(&mut self, answer: Option<String>) {
+        self.asking = None;
+        if let Some(error) = answer {
+            self.member.found.applied(SourceId::ServiceError, "", &Value::String(error));
+            self.stale = true;
+        }
+    }
+
+    fn say(&mut self) {
+        let hub: Vec<String> = self.hub.problems().map(|problem| format!("hub: {problem}")).collect();
+        let member: Vec<String> = self.member.problems().collect();
+        let absent = self.hub.has(Kind::Cluster) && self.cluster().is_none();
+        let missing = absent.then(|| {
+            format!("hub: there is no Cluster {}; nothing is changed here until there is one", self.name)
+        });
+        let tell = |check: &'static str, problems: &[String], read: bool| match (problems.first(), read) {
+            (Some(_), _) => self.health.not_ready(check, problems.join("; ")),
+            (None, false) => self.health.not_ready(check, "not read yet"),
+            (None, true) => self.health.ready(check),
+        };
+        let hub: Vec<String> = hub.into_iter().chain(missing).collect();
+        tell("hub", &hub, self.hub.is_complete());
+        tell("member", &member, self.member.has_copies() && self.member.has(WatchId::Nodes));
+        match self.queue.failed() {
+            0 => self.health.ready("writes"),
+            failed => self.health.not_ready("writes", format!("{failed} objects could not be written")),
+        }
+        self.complaints.say(hub.into_iter().chain(member));
+    }
+}
+
+/// What changes of the hub's object may ask for.
+fn hub_items(key: &ObjectRef) -> Vec<Item> {
+    let name = key.name.clone();
+    match key.kind {
+        Kind::ClusterSet => Vec::new(),
+        Kind::Cluster => vec![Item::ClusterStatus],
+        Kind::ClusterNode => vec![Item::ClusterNode(name)],
+        Kind::NodeConfig => vec![Item::Copy(key.kind, name), Item::ClusterStatus],
+        Kind::ClusterLink => vec![Item::Copy(key.kind, name.clone()), Item::LinkStatus(name)],
+        Kind::PeerSlice => vec![Item::Copy(key.kind, name)],
+    }
+}
+
+fn spec(hub: &Replica, name: &ClusterName) -> ClusterSpec {
+    let cluster: Option<&Cluster> = hub.objects().get_as(&ObjectRef::cluster(name));
+    cluster.map(|cluster| cluster.spec.clone()).unwrap_or_default()
+}
+
+fn now() -> Time {
+    Time(Timestamp::now())
+}
+
+fn ask_for_services(client: Client, namespace: String) -> BoxFuture<'static, Option<String>> {
+    async move { dry_run_error(&client, &impossible_service(&namespace)).await }.boxed()
+}
+
+fn send(hub: Writer, member: Writer, held: Held, item: Item, action: Action) -> BoxFuture<'static, Ended> {
+    async move {
+        let result = if held.is_held() { perform(&hub, &member, action).await } else { Ok(()) };
+        (item, result)
+    }
+    .boxed()
+}
+
+async fn perform(hub: &Writer, member: &Writer, action: Action) -> Result<(), RequestError> {
+    match action {
+        Action::HubApply(object) => hub.apply(&object).await,
+        Action::HubStatus(key, status) => hub.apply_status(&key, &status).await,
+        Action::HubDelete(key, uid) => hub.delete(&key, uid).await,
+        Action::MemberApply(object) => member.apply(&object).await,
+        Action::MemberDelete(key, uid) => member.delete(&key, uid).await,
+        Action::MemberRelease(key, uid) => member.apply_finalizers(&key, uid.as_deref(), &[]).await,
+    }
+}

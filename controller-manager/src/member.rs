@@ -1,0 +1,228 @@
+//! What is known of the cluster that controller-manager runs for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use causeway_api::{ClusterNode, ClusterNodeResolve, ClusterSpec, GROUP, Kind, Object, VERSION};
+use causeway_discovery::{Found, Source, SourceId, sources};
+use causeway_kubernetes::{DynamicObject, ObjectName, Resource, Trouble, Update, read_object};
+use serde_json::Value;
+
+use crate::copies::Copied;
+use crate::item::Item;
+
+/// The watches at the member.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum WatchId {
+    /// Its Nodes.
+    Nodes,
+    /// A source of CIDRs.
+    Source(SourceId),
+    /// Copies of plans.
+    Copies(Kind),
+    /// What agents are asked to find.
+    Resolve,
+}
+
+/// The kinds that are copied.
+pub const COPIED: [Kind; 3] = [Kind::NodeConfig, Kind::ClusterLink, Kind::PeerSlice];
+
+/// What agents were asked to find at the node, and what they found.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Resolved {
+    /// What was asked.
+    pub asked: Option<ClusterNodeResolve>,
+    /// What was found.
+    pub underlay: Vec<IpAddr>,
+    /// Which incarnation of the object.
+    pub uid: Option<String>,
+}
+
+/// What is known of the cluster.
+#[derive(Debug, Default)]
+pub struct Member {
+    /// What was found of CIDRs and nodes.
+    pub found: Found,
+    /// Copies of plans, by kind and name.
+    pub copies: BTreeMap<(Kind, String), Copied>,
+    /// What agents found, by node.
+    pub resolved: BTreeMap<String, Resolved>,
+    complete: BTreeSet<WatchId>,
+    troubles: BTreeMap<WatchId, Trouble>,
+}
+
+/// The resource that a watch is of.
+pub fn resource(id: WatchId, namespace: &str) -> Resource {
+    match id {
+        WatchId::Nodes => Resource::all("", "v1", "Node", "nodes"),
+        WatchId::Source(id) => {
+            let all = sources(causeway_api::CniType::Auto);
+            let source = all.into_iter().find(|source| source.id == id);
+            source.map_or_else(|| Resource::all("", "v1", "Node", "nodes"), |source| of_source(&source))
+        }
+        WatchId::Copies(kind) => Resource {
+            namespace: Some(namespace.to_owned()),
+            ..Resource::all(GROUP, VERSION, kind.as_str(), kind.plural())
+        },
+        WatchId::Resolve => resource(WatchId::Copies(Kind::ClusterNode), namespace),
+    }
+}
+
+fn of_source(source: &Source) -> Resource {
+    Resource {
+        namespace: source.namespace.map(str::to_owned),
+        name: source.name.map(str::to_owned),
+        labels: source.labels.map(str::to_owned),
+        ..Resource::all(source.group, source.version, source.kind, source.plural)
+    }
+}
+
+impl Member {
+    /// Whether a watch has said all that there is.
+    pub fn has(&self, id: WatchId) -> bool {
+        self.complete.contains(&id)
+    }
+
+    /// Whether all copies are known.
+    pub fn has_copies(&self) -> bool {
+        COPIED.iter().all(|kind| self.has(WatchId::Copies(*kind)))
+    }
+
+    /// What keeps watches from going on. A source that is not there is none: few CNIs have all.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        let needed = self.troubles.iter().filter(|(id, trouble)| {
+            !matches!((id, trouble), (WatchId::Source(_), Trouble::NotServed(_) | Trouble::Forbidden(_)))
+        });
+        needed.map(|(id, trouble)| format!("{}: {trouble}", describe(*id)))
+    }
+
+    /// Takes in what a watch says, and tells what follows for which items.
+    pub fn take(&mut self, id: WatchId, update: Update, spec: &ClusterSpec) -> Vec<Item> {
+        match update {
+            Update::Applied(object) => {
+                self.troubles.remove(&id);
+                self.applied(id, *object)
+            }
+            Update::Deleted(name) => self.deleted(id, name),
+            Update::Complete => {
+                self.troubles.remove(&id);
+                self.complete.insert(id);
+                let knew = self.found.is_known(spec);
+                match id {
+                    WatchId::Nodes => self.found.nodes_complete(),
+                    WatchId::Source(source) => self.found.complete(source),
+                    WatchId::Copies(_) | WatchId::Resolve => {}
+                }
+                if knew { Vec::new() } else { self.all_nodes() }
+            }
+            Update::Trouble(trouble) => {
+                let knew = self.found.is_known(spec);
+                if let (WatchId::Source(source), Trouble::NotServed(_) | Trouble::Forbidden(_)) =
+                    (id, &trouble)
+                {
+                    self.found.unavailable(source, &trouble.to_string());
+                }
+                self.troubles.insert(id, trouble);
+                if knew { Vec::new() } else { self.all_nodes() }
+            }
+        }
+    }
+
+    /// Everything that follows from facts of nodes.
+    pub fn all_nodes(&self) -> Vec<Item> {
+        let nodes = self.found.node_names().map(str::to_owned).chain(self.resolved.keys().cloned());
+        let items = nodes.flat_map(|node| [Item::ClusterNode(node.clone()), Item::Resolve(node)]);
+        items.chain([Item::ClusterStatus]).collect()
+    }
+
+    fn applied(&mut self, id: WatchId, object: DynamicObject) -> Vec<Item> {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        match id {
+            WatchId::Nodes => {
+                let changed = self.found.node_applied(&name, &whole(object));
+                if changed { node_items(&name) } else { Vec::new() }
+            }
+            WatchId::Source(source) => {
+                let nodes = self.found.applied(source, &name, &whole(object));
+                nodes.map(source_items).unwrap_or_default()
+            }
+            WatchId::Copies(kind) => {
+                let copied = read_object(kind, object).ok().and_then(|object| Copied::of(&object));
+                let key = (kind, name);
+                let before = match copied {
+                    Some(copied) => self.copies.insert(key.clone(), copied),
+                    None => self.copies.remove(&key),
+                };
+                if before.as_ref() == self.copies.get(&key) { Vec::new() } else { copy_items(key) }
+            }
+            WatchId::Resolve => {
+                let Ok(Object::ClusterNode(node)) = read_object(Kind::ClusterNode, object) else {
+                    return Vec::new();
+                };
+                self.resolved.insert(name.clone(), resolved(&node));
+                node_items(&name)
+            }
+        }
+    }
+
+    fn deleted(&mut self, id: WatchId, name: ObjectName) -> Vec<Item> {
+        let name = name.name;
+        match id {
+            WatchId::Nodes => {
+                self.found.node_deleted(&name);
+                // Nobody is left to clean up on it.
+                [node_items(&name), vec![Item::Copy(Kind::NodeConfig, name)]].concat()
+            }
+            WatchId::Source(source) => {
+                self.found.deleted(source, &name).map(source_items).unwrap_or_default()
+            }
+            WatchId::Copies(kind) => {
+                let key = (kind, name);
+                self.copies.remove(&key);
+                copy_items(key)
+            }
+            WatchId::Resolve => {
+                self.resolved.remove(&name);
+                node_items(&name)
+            }
+        }
+    }
+}
+
+fn whole(object: DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+fn node_items(name: &str) -> Vec<Item> {
+    vec![Item::ClusterNode(name.to_owned()), Item::Resolve(name.to_owned()), Item::ClusterStatus]
+}
+
+fn source_items(nodes: BTreeSet<String>) -> Vec<Item> {
+    nodes.into_iter().map(Item::ClusterNode).chain([Item::ClusterStatus]).collect()
+}
+
+fn copy_items((kind, name): (Kind, String)) -> Vec<Item> {
+    match kind {
+        // Its status is in the sums.
+        Kind::NodeConfig => vec![Item::Copy(kind, name), Item::ClusterStatus],
+        _ => vec![Item::Copy(kind, name)],
+    }
+}
+
+fn resolved(node: &ClusterNode) -> Resolved {
+    let found = node.status.iter().flat_map(|status| &status.underlay);
+    Resolved {
+        asked: node.spec.resolve.clone(),
+        underlay: found.filter_map(|ip| ip.0.parse().ok()).collect(),
+        uid: node.metadata.uid.clone(),
+    }
+}
+
+fn describe(id: WatchId) -> String {
+    match id {
+        WatchId::Nodes => "Nodes".to_owned(),
+        WatchId::Source(source) => source.describe().to_owned(),
+        WatchId::Copies(kind) => format!("{} of this cluster", kind.plural()),
+        WatchId::Resolve => "clusternodes of this cluster".to_owned(),
+    }
+}

@@ -1,0 +1,223 @@
+//! What is to be done about an item, given what is known of the hub and of the member. Decides only.
+
+use causeway_api::{
+    Cluster, ClusterLink, ClusterNode, ClusterNodeResolve, ClusterNodeSpec, Kind, NodeConfig, Object,
+    ObjectRef, Objects, StatusWriter, UnderlaySource, own_status,
+};
+use causeway_discovery::{ClusterFindings, Cni};
+use causeway_model::{ClusterName, SHARED_NAMESPACE, cluster_namespace};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde_json::Value;
+
+use crate::copies::{copy, fingerprint};
+use crate::item::Item;
+use crate::member::{Member, WatchId};
+use crate::statuses::{self, Reports};
+
+/// Something to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Make the object so at the hub.
+    HubApply(Box<Object>),
+    /// Make this our part of the object's status at the hub.
+    HubStatus(ObjectRef, Value),
+    /// Remove this incarnation of the object at the hub.
+    HubDelete(ObjectRef, Option<String>),
+    /// Make the object so at the member.
+    MemberApply(Box<Object>),
+    /// Remove this incarnation of the object at the member.
+    MemberDelete(ObjectRef, Option<String>),
+    /// Let this incarnation of the object at the member go.
+    MemberRelease(ObjectRef, Option<String>),
+}
+
+/// What is known.
+pub struct View<'a> {
+    /// The cluster.
+    pub name: &'a ClusterName,
+    /// Namespace of the copies.
+    pub namespace: &'a str,
+    /// The hub's objects.
+    pub hub: &'a Objects,
+    /// Whether the hub was read whole, with the slices that are needed now.
+    pub hub_complete: bool,
+    /// The member.
+    pub member: &'a Member,
+    /// What follows from what was found; `None` while that is not known.
+    pub found: Option<&'a ClusterFindings>,
+    /// The CNI.
+    pub cni: Option<&'a Cni>,
+    /// The time.
+    pub now: &'a Time,
+}
+
+impl View<'_> {
+    /// The Cluster at the hub.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.hub.get_as(&ObjectRef::cluster(self.name))
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.cluster().is_some_and(|cluster| cluster.metadata.deletion_timestamp.is_some())
+    }
+
+    fn own(&self, kind: Kind, name: &str) -> ObjectRef {
+        ObjectRef { kind, namespace: Some(cluster_namespace(self.name)), name: name.to_owned() }
+    }
+
+    /// The hub's object that a copy is of.
+    fn original(&self, kind: Kind, name: &str) -> Option<&Object> {
+        let namespace = match kind {
+            Kind::PeerSlice => SHARED_NAMESPACE.to_owned(),
+            _ => cluster_namespace(self.name),
+        };
+        let key = ObjectRef { kind, namespace: Some(namespace), name: name.to_owned() };
+        self.hub.get(&key).map(|object| &**object).filter(|object| object.meta().deletion_timestamp.is_none())
+    }
+
+    /// Whether a copy has nothing to be a copy of.
+    pub fn is_gone(&self, item: &Item) -> bool {
+        matches!(item, Item::Copy(kind, name) if self.original(*kind, name).is_none())
+    }
+
+    /// What is to be done; nothing if the item is as it should be, or it is not known how it should be.
+    pub fn action(&self, item: &Item) -> Option<Action> {
+        // Without the Cluster nothing is known of it: an empty hub is not an order to tear down.
+        let cluster = self.cluster()?;
+        match item {
+            Item::ClusterStatus => self.cluster_status(cluster),
+            Item::ClusterNode(name) => self.cluster_node(cluster, name),
+            Item::Resolve(name) => self.resolve(cluster, name),
+            Item::Copy(kind, name) => self.copy(*kind, name),
+            Item::LinkStatus(remote) => self.link_status(remote),
+        }
+    }
+
+    /// The nodes that are planned, with what their agents say.
+    fn reports(&self) -> Reports<'_> {
+        let planned = self.hub.all::<NodeConfig>().filter_map(|config| config.metadata.name.as_deref());
+        let report =
+            |node: &str| self.member.copies.get(&(Kind::NodeConfig, node.to_owned()))?.report.as_ref();
+        planned.map(|node| (node, report(node))).collect()
+    }
+
+    fn cluster_status(&self, cluster: &Cluster) -> Option<Action> {
+        if !self.hub_complete || !self.member.has_copies() {
+            return None;
+        }
+        let reports = self.reports();
+        let left = self.is_leaving().then(|| {
+            let copies = self.member.copies.keys().any(|(kind, _)| *kind == Kind::NodeConfig);
+            reports.is_empty() && !copies
+        });
+        let before = cluster.status.clone().unwrap_or_default();
+        let generation = cluster.metadata.generation;
+        let status = statuses::cluster(&before, self.found, &reports, left, generation, self.now);
+        let wanted: Object = Cluster { status: Some(status), ..cluster.clone() }.into();
+        self.status(&cluster.clone().into(), &wanted)
+    }
+
+    fn link_status(&self, remote: &str) -> Option<Action> {
+        let link: &ClusterLink = self.hub.get_as(&self.own(Kind::ClusterLink, remote))?;
+        if !self.member.has_copies() || self.is_leaving() {
+            return None;
+        }
+        let before = link.status.clone().unwrap_or_default();
+        let status = statuses::link(&before, remote, &self.reports(), self.now);
+        let wanted: Object = ClusterLink { status: Some(status), ..link.clone() }.into();
+        self.status(&link.clone().into(), &wanted)
+    }
+
+    fn status(&self, is: &Object, wanted: &Object) -> Option<Action> {
+        let part = |object: &Object| own_status(object, StatusWriter::ControllerManager);
+        let wanted_part = part(wanted);
+        (part(is) != wanted_part).then(|| Action::HubStatus(wanted.key(), wanted_part))
+    }
+
+    fn cluster_node(&self, cluster: &Cluster, name: &str) -> Option<Action> {
+        // Facts of nodes are not known before all sources were heard, and a cluster that leaves has none.
+        self.found?;
+        if !self.hub_complete || self.is_leaving() {
+            return None;
+        }
+        let key = self.own(Kind::ClusterNode, name);
+        let is: Option<&ClusterNode> = self.hub.get_as(&key);
+        let resolved = self.member.resolved.get(name).map(|resolved| resolved.underlay.as_slice());
+        let spec = self.member.found.node(name, &cluster.spec, self.cni, resolved.unwrap_or_default());
+        let Some(spec) = spec else {
+            return is.map(|is| Action::HubDelete(key, is.metadata.uid.clone()));
+        };
+        let wanted: Object = self.named(name, cluster_namespace(self.name), spec).into();
+        let same = is.is_some_and(|is| Object::from(is.clone()).same_plan(&wanted));
+        (!same).then(|| Action::HubApply(Box::new(wanted)))
+    }
+
+    fn named(&self, name: &str, namespace: String, spec: ClusterNodeSpec) -> ClusterNode {
+        let label = (causeway_api::CLUSTER_LABEL.to_owned(), self.name.to_string());
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(namespace),
+            labels: Some([label].into()),
+            ..ObjectMeta::default()
+        };
+        ClusterNode { metadata, spec, status: None }
+    }
+
+    fn resolve(&self, cluster: &Cluster, name: &str) -> Option<Action> {
+        if !self.member.has(WatchId::Nodes) || !self.member.has(WatchId::Resolve) {
+            return None;
+        }
+        let asked = resolve_of(cluster).filter(|_| self.member.found.has_node(name) && !self.is_leaving());
+        let is = self.member.resolved.get(name);
+        let key = ObjectRef {
+            kind: Kind::ClusterNode,
+            namespace: Some(self.namespace.to_owned()),
+            name: name.to_owned(),
+        };
+        match (asked, is) {
+            (Some(asked), is) if is.is_none_or(|is| is.asked.as_ref() != Some(&asked)) => {
+                let spec = ClusterNodeSpec { resolve: Some(asked), ..ClusterNodeSpec::default() };
+                Some(Action::MemberApply(Box::new(self.named(name, self.namespace.to_owned(), spec).into())))
+            }
+            (None, Some(is)) => Some(Action::MemberDelete(key, is.uid.clone())),
+            _ => None,
+        }
+    }
+
+    fn copy(&self, kind: Kind, name: &str) -> Option<Action> {
+        if !self.hub_complete || !self.member.has(WatchId::Copies(kind)) {
+            return None;
+        }
+        let key = ObjectRef { kind, namespace: Some(self.namespace.to_owned()), name: name.to_owned() };
+        let is = self.member.copies.get(&(kind, name.to_owned()));
+        match (self.original(kind, name), is) {
+            (_, Some(is)) if is.deleting => {
+                // Its node cleans up; if it is to take part again, it does so with a new copy.
+                let nobody = !self.member.found.has_node(name) && self.member.has(WatchId::Nodes);
+                let may_go = is.has_finalizer && (kind != Kind::NodeConfig || is.is_cleaned_up() || nobody);
+                may_go.then(|| Action::MemberRelease(key, is.uid.clone()))
+            }
+            (Some(original), is) => {
+                let wanted = copy(original, self.namespace);
+                let same = is.is_some_and(|is| is.fingerprint == fingerprint(&wanted));
+                (!same).then(|| Action::MemberApply(Box::new(wanted)))
+            }
+            (None, Some(is)) => Some(Action::MemberDelete(key, is.uid.clone())),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What agents are asked to find for the cluster.
+fn resolve_of(cluster: &Cluster) -> Option<ClusterNodeResolve> {
+    let underlay = cluster.spec.underlay.as_ref()?;
+    match underlay.source.as_ref()?.get()? {
+        UnderlaySource::Interface => {
+            Some(ClusterNodeResolve { interface: Some(underlay.interface.clone()?), can_reach: None })
+        }
+        UnderlaySource::CanReach => {
+            Some(ClusterNodeResolve { interface: None, can_reach: Some(underlay.can_reach.clone()?) })
+        }
+        UnderlaySource::InternalIp | UnderlaySource::ExternalIp | UnderlaySource::Annotation => None,
+    }
+}
