@@ -138,7 +138,7 @@ archive() { # DIR: its content, the same whoever packs it and when
 
 archive "$root" >"$work/layer.tar"
 diff_id=$(digest "$work/layer.tar")
-gzip --no-name --best <"$work/layer.tar" >"$work/layer.tar.gz"
+gzip --no-name <"$work/layer.tar" >"$work/layer.tar.gz"
 layer_size=$(size "$work/layer.tar.gz")
 layer=$(store "$work/layer.tar.gz")
 

@@ -51,6 +51,9 @@ pub struct JoinArgs {
     /// How long the first token lives, in hours; the hub may make it shorter
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=8760))]
     pub token_hours: u64,
+    /// Give the member its credential only: its programs are installed otherwise, such as by the Helm chart
+    #[arg(long)]
+    pub no_install: bool,
     /// With --dry-run: ask the hub for a token and print it
     #[arg(long, requires = "dry_run")]
     pub show_credential: bool,
@@ -104,11 +107,13 @@ fn cluster(name: &ClusterName, mode: Option<Mode>) -> Value {
     })
 }
 
-/// The Secret goes right behind the namespaces: the programs wait for it.
-fn with_secret(mut objects: Vec<Value>, secret: Value) -> Vec<Value> {
+/// What the member gets. The Secret goes right behind the namespaces: the programs wait for it.
+fn for_member(args: &JoinArgs, secret: Value) -> Result<Vec<Value>, Error> {
+    let mut objects =
+        if args.no_install { Vec::new() } else { manifests::member(&args.image, &args.cluster)? };
     let after = objects.iter().take_while(|object| object["kind"] == "Namespace").count();
     objects.insert(after, secret);
-    objects
+    Ok(objects)
 }
 
 /// What would be applied.
@@ -125,7 +130,7 @@ pub async fn planned(args: &JoinArgs) -> Result<Planned, Error> {
         credential::placeholder(&args.cluster)
     };
     let secret = credential::readable(&credential::kubeconfig(&args.cluster, &endpoint, &token)?);
-    let member = with_secret(manifests::member(&args.image, &args.cluster)?, secret);
+    let member = for_member(args, secret)?;
     Ok(Planned(vec![(Side::Hub, vec![cluster(&args.cluster, args.mode)]), (Side::Member, member)]))
 }
 
@@ -146,8 +151,7 @@ pub async fn run(args: &JoinArgs) -> Result<Changes, Error> {
 
     let credential = credential::request(&hub, &args.cluster, args.lifetime()).await?;
     let secret = credential::stored(&credential::kubeconfig(&args.cluster, &endpoint, &credential.token)?)?;
-    let objects = with_secret(manifests::member(&args.image, &args.cluster)?, secret);
-    changes.apply(Side::Member, &member, &objects).await?;
+    changes.apply(Side::Member, &member, &for_member(args, secret)?).await?;
     if let Some(expires) = credential.expires {
         changes.note(format!("the credential expires at {expires}; controller-manager renews it before"));
     }
@@ -251,6 +255,8 @@ async fn discovered(hub: &Client, name: &ClusterName) -> Result<Look<()>, Error>
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
     use super::*;
 
     #[test]
@@ -263,9 +269,14 @@ mod tests {
 
     #[test]
     fn the_credential_is_there_before_the_programs_that_need_it() {
-        let member = manifests::member("i", &"east".parse().unwrap()).unwrap();
-        let objects = with_secret(member, credential::readable("k"));
-        let kinds: Vec<&str> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
-        assert_eq!(kinds[..2], ["Namespace", "Secret"]);
+        let kinds = |words: &[&str]| -> Vec<String> {
+            let command = JoinArgs::augment_args(clap::Command::new("join"));
+            let matches = command.get_matches_from([&["join", "--cluster", "east"], words].concat());
+            let args = JoinArgs::from_arg_matches(&matches).unwrap();
+            let objects = for_member(&args, credential::readable("k")).unwrap();
+            objects.iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(kinds(&[])[..2], ["Namespace", "Secret"]);
+        assert_eq!(kinds(&["--no-install"]), ["Secret"]);
     }
 }

@@ -34,7 +34,7 @@ pub async fn account_on_node(server: &Server, account: &str, node: &str) -> Clie
     let (namespace, name) = split(account);
     let nodes: Api<Node> = Api::all(admin.clone());
     if nodes.get_opt(node).await.expect("Nodes can be read").is_none() {
-        let object = typed(json!({"metadata": {"name": node}}));
+        let object = typed(json!({"metadata": {"name": node, "labels": {"kubernetes.io/os": "linux"}}}));
         nodes.create(&PostParams::default(), &object).await.expect("a Node");
     }
     let pods: Api<Pod> = Api::namespaced(admin, namespace);
@@ -45,7 +45,10 @@ pub async fn account_on_node(server: &Server, account: &str, node: &str) -> Clie
             "containers": [{"name": "c", "image": "none"}],
         },
     }));
-    let pod = pods.create(&PostParams::default(), &object).await.expect("a Pod");
+    let pod = match pods.get_opt(&format!("{name}-{node}")).await.expect("Pods can be read") {
+        Some(pod) => pod,
+        None => pods.create(&PostParams::default(), &object).await.expect("a Pod"),
+    };
     let bound = BoundObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),

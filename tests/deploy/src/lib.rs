@@ -1,5 +1,6 @@
 //! What the tests of `deploy/` share: where things are, objects of YAML, and API servers to try them on.
 
+pub mod hub;
 pub mod identity;
 pub mod objects;
 pub mod server;

@@ -1,7 +1,7 @@
 //! The image: what is in it runs out of it, it is what the OCI layout asks for, and it is the same each time.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use causeway_test_deploy::{program, programs, repository, succeed};
@@ -26,7 +26,7 @@ fn isolated(script: &str) -> Command {
     command
 }
 
-fn blob(layout: &Path, digest: &Value) -> std::path::PathBuf {
+fn blob(layout: &Path, digest: &Value) -> PathBuf {
     let digest = digest.as_str().and_then(|text| text.strip_prefix("sha256:")).expect("a digest");
     layout.join("blobs/sha256").join(digest)
 }
@@ -36,19 +36,13 @@ fn json(path: &Path) -> Value {
 }
 
 #[test]
-fn programs_run_out_of_the_image_and_nothing_else_is_in_it() {
+fn the_layout_is_whole_and_its_programs_run_and_nothing_else_is_in_it() {
     let folder = TempDir::new().unwrap();
     let layout = folder.path().join("layout");
     build(&layout, &[]);
-    // Unpacked by what the index says, as a container engine does it.
-    let index = json(&layout.join("index.json"));
-    let manifest = json(&blob(&layout, &index["manifests"][0]["digest"]));
-    let config = json(&blob(&layout, &manifest["config"]["digest"]));
-    assert!(config["config"]["Entrypoint"].is_null() && config["config"]["User"].is_null());
-    assert_eq!(config["created"], "2023-11-14T22:13:20Z");
+    let layer = check_layout(&layout);
     let root = folder.path().join("root");
     fs::create_dir(&root).unwrap();
-    let layer = blob(&layout, &manifest["layers"][0]["digest"]);
     succeed(Command::new("tar").arg("-xzf").arg(&layer).arg("-C").arg(&root).arg("--no-same-owner"));
     for name in PROGRAMS {
         let script = format!("chroot '{}' /usr/bin/{name} --version", root.display());
@@ -63,13 +57,11 @@ fn programs_run_out_of_the_image_and_nothing_else_is_in_it() {
     }
 }
 
-#[test]
-fn every_digest_and_size_is_right() {
-    let folder = TempDir::new().unwrap();
-    build(&folder.path().join("layout"), &[]);
-    let layout = folder.path().join("layout");
+/// Follows the layout from its index as a container engine does, and checks every digest and size. Its
+/// layer.
+fn check_layout(layout: &Path) -> PathBuf {
     let check = |reference: &Value| {
-        let path = blob(&layout, &reference["digest"]);
+        let path = blob(layout, &reference["digest"]);
         let told = succeed(Command::new("sha256sum").arg(&path));
         assert!(reference["digest"].as_str().unwrap().ends_with(told.split(' ').next().unwrap()));
         assert_eq!(reference["size"], fs::metadata(&path).unwrap().len());
@@ -83,7 +75,10 @@ fn every_digest_and_size_is_right() {
     let told = succeed(Command::new("bash").args(["-c", &unpacked]));
     let expected = format!("sha256:{}", told.split(' ').next().unwrap());
     assert_eq!(config["rootfs"]["diff_ids"][0], expected);
+    assert!(config["config"]["Entrypoint"].is_null() && config["config"]["User"].is_null());
+    assert_eq!(config["created"], "2023-11-14T22:13:20Z");
     assert_eq!(json(&layout.join("oci-layout"))["imageLayoutVersion"], "1.0.0");
+    layer
 }
 
 #[test]

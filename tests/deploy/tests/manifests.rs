@@ -162,3 +162,37 @@ fn the_policies_guard_every_status_field_that_is_not_the_clusters_own() {
         assert!(text.contains(&format!("[{}]", types.join(", "))), "{kind}: {types:?}");
     }
 }
+
+/// What discovery watches is what controller-manager may read, and the other way round.
+#[test]
+fn controller_manager_may_read_just_what_discovery_looks_at() {
+    let roles = [all("ClusterRole"), all("Role")].concat();
+    let manager = |role: &&Value| role["metadata"]["name"] == "causeway-controller-manager";
+    let mut rules: Vec<(Value, &Value)> = Vec::new();
+    for role in roles.iter().filter(manager) {
+        rules.extend(list(role, "/rules").iter().map(|rule| (role["metadata"]["namespace"].clone(), rule)));
+    }
+    let mut used = BTreeSet::new();
+    for source in causeway_discovery::sources(causeway_api::CniType::Auto) {
+        let grants = |(namespace, rule): &(Value, &Value)| {
+            let has = |field: &str, wanted: &str| rule[field].as_array().is_some_and(|all| all.contains(&json!(wanted)));
+            let names = source.name.is_none_or(|name| rule["resourceNames"].is_null() || has("resourceNames", name));
+            (namespace.is_null() || *namespace == json!(source.namespace))
+                && has("apiGroups", source.group)
+                && has("resources", source.plural)
+                && has("verbs", "watch")
+                && names
+        };
+        assert!(rules.iter().any(grants), "nothing grants {source:?}");
+        used.insert(source.name.map_or_else(|| source.plural.to_owned(), |name| format!("configmaps/{name}")));
+    }
+    for (_, rule) in rules.iter().filter(|(_, rule)| rule["verbs"] == json!(["get", "list", "watch"])) {
+        for resource in list(rule, "/resources").iter().filter(|resource| **resource != "nodes") {
+            let resource = resource.as_str().expect("a resource");
+            let names = list(rule, "/resourceNames").iter().map(|name| name.as_str().expect("a name"));
+            let granted: Vec<String> = names.map(|name| format!("{resource}/{name}")).collect();
+            let granted = if granted.is_empty() { vec![resource.to_owned()] } else { granted };
+            assert!(granted.iter().all(|granted| used.contains(granted)), "nothing uses {granted:?}");
+        }
+    }
+}

@@ -9,6 +9,8 @@ use super::wire::{Body, Malformed, fixed, u16_at, u32_at};
 
 /// `NDA_NH_ID`.
 const NEXT_HOP: u16 = 13;
+/// `NDA_SRC_VNI`, which `libc` does not have for musl.
+const SOURCE_VNI: u16 = 11;
 /// States of an entry that no timer ends.
 const LASTING: u16 = libc::NUD_PERMANENT | libc::NUD_NOARP;
 
@@ -86,7 +88,7 @@ pub(super) fn parse_fdb(payload: &[u8], index: u32) -> Result<Option<(Mac, Optio
         match attribute.kind {
             libc::NDA_LLADDR => mac = Some(attribute.mac()?),
             libc::NDA_DST => to = Some(attribute.address()?),
-            libc::NDA_PORT | libc::NDA_VNI | libc::NDA_SRC_VNI | libc::NDA_IFINDEX | NEXT_HOP => {
+            libc::NDA_PORT | libc::NDA_VNI | SOURCE_VNI | libc::NDA_IFINDEX | NEXT_HOP => {
                 odd = true;
             }
             _ => {}

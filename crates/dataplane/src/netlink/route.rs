@@ -12,6 +12,9 @@ use crate::state::{Hop, NextHop, NextHopId, Route};
 
 /// `RTA_NH_ID`.
 const NEXT_HOP: u16 = 30;
+/// `RTA_VIA` and `RTA_ENCAP`, which `libc` does not have for musl.
+const VIA: u16 = 18;
+const ENCAP: u16 = 22;
 /// `RTAX_MTU`.
 const METRIC_MTU: u16 = 2;
 /// `RTNH_F_ONLINK`.
@@ -138,8 +141,8 @@ fn attributes_of(attributes: Attributes<'_>, table: u32) -> Result<Read, Malform
                 }
             }
             // The kernel shows the members of a group here as well.
-            libc::RTA_MULTIPATH | libc::RTA_VIA => several = true,
-            libc::RTA_ENCAP => read.odd = true,
+            libc::RTA_MULTIPATH | VIA => several = true,
+            ENCAP => read.odd = true,
             _ => {}
         }
     }

@@ -1,0 +1,65 @@
+//! A hub as it is installed: by the command line, with network-manager under its own identity.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::identity::account_kubeconfig;
+use crate::program;
+use crate::server::Server;
+
+/// network-manager. It ends with this value.
+pub struct NetworkManager(Child);
+
+impl Drop for NetworkManager {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Makes `server` a hub, and runs network-manager on it with the rights that the manifests give it.
+///
+/// # Panics
+/// If that does not succeed.
+pub async fn install(server: &Server) -> NetworkManager {
+    let output = causeway(&["install", "hub", "--kubeconfig", &shown(&server.admin_kubeconfig())]);
+    assert!(output.status.success(), "{}", told(&output));
+    let kubeconfig = account_kubeconfig(server, "causeway-system/causeway-network-manager").await;
+    let mut command = Command::new(program("causeway-network-manager"));
+    command.arg("--kubeconfig").arg(kubeconfig).args(["--listen", "127.0.0.1:0"]);
+    let child = command.stderr(Stdio::null()).spawn().expect("network-manager runs");
+    NetworkManager(child)
+}
+
+/// Joins `member` to `hub` as `cluster`.
+///
+/// # Panics
+/// If that does not succeed.
+pub fn join(hub: &Server, member: &Server, cluster: &str, flags: &[&str]) -> String {
+    let (hub_file, member_file) = (shown(&hub.admin_kubeconfig()), shown(&member.admin_kubeconfig()));
+    let url = hub.url();
+    let mut words = vec!["join", "--cluster", cluster, "--kubeconfig", &member_file];
+    words.extend(["--hub-kubeconfig", &hub_file, "--hub-server", &url, "--timeout", "60"]);
+    words.extend(flags);
+    let output = causeway(&words);
+    assert!(output.status.success(), "{}", told(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs the command line.
+///
+/// # Panics
+/// If it cannot be run at all.
+pub fn causeway(words: &[&str]) -> Output {
+    Command::new(program("causeway")).args(words).output().expect("causeway runs")
+}
+
+/// All that a command said.
+pub fn told(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
+}
+
+/// A path as text.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
