@@ -102,6 +102,37 @@ impl Writer {
         }
     }
 
+    /// Takes `finalizer` off this incarnation of the object, whatever else it says; another one, or none, is left
+    /// alone. Not by server-side apply, which would give up everything else that this manager applied.
+    ///
+    /// # Errors
+    /// [`RequestError`] that says what was refused, and why.
+    pub async fn release(
+        &self,
+        key: &ObjectRef,
+        uid: Option<&str>,
+        finalizer: &str,
+    ) -> Result<(), RequestError> {
+        let failed = |error: &Error| RequestError::new(format!("take {finalizer} off {key}"), error);
+        let api = self.api(key);
+        let Some(object) = api.get_metadata_opt(&key.name).await.map_err(|error| failed(&error))? else {
+            return Ok(());
+        };
+        let (meta, is) = (&object.metadata, object.metadata.uid.as_deref());
+        if uid.is_some_and(|uid| is != Some(uid)) {
+            return Ok(());
+        }
+        let rest: Vec<&String> = meta.finalizers.iter().flatten().filter(|one| *one != finalizer).collect();
+        // With the version: who changed the list meanwhile is not undone.
+        let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": rest}});
+        let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
+        match api.patch_metadata(&key.name, &params, &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(()),
+            Err(Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
     /// Deletes the object; with `uid` only that incarnation of it. One that is gone already is fine.
     ///
     /// # Errors

@@ -72,7 +72,8 @@ async fn credential(member: &Client) -> Client {
 
 async fn who(client: &Client) -> String {
     let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
-    let review = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await.expect("an answer");
+    let review =
+        reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await.expect("an answer");
     review.status.and_then(|status| status.user_info?.username).expect("a name")
 }
 
@@ -92,8 +93,10 @@ async fn a_cluster_joins_works_and_leaves() {
 async fn hub_pods_are_admitted_at_the_strictest_level(hub: &Server) {
     let pods: Api<Pod> = Api::namespaced(hub.admin().await, SYSTEM);
     let params = ListParams::default().labels("app.kubernetes.io/component=network-manager");
-    until("two Pods of network-manager", async || pods.list(&params).await.is_ok_and(|list| list.items.len() == 2))
-        .await;
+    until("two Pods of network-manager", async || {
+        pods.list(&params).await.is_ok_and(|list| list.items.len() == 2)
+    })
+    .await;
 }
 
 async fn joining_installs_what_is_needed_and_twice_is_once(hub: &Server, member: &Server) {
@@ -119,7 +122,8 @@ async fn joining_installs_what_is_needed_and_twice_is_once(hub: &Server, member:
     assert_eq!(who(&agent).await, "system:serviceaccount:causeway-system:causeway-agent");
     let pods: Api<Pod> = Api::namespaced(at_member, SYSTEM);
     let params = ListParams::default().labels("app.kubernetes.io/component=agent");
-    until("a Pod of the agent", async || pods.list(&params).await.is_ok_and(|list| !list.items.is_empty())).await;
+    until("a Pod of the agent", async || pods.list(&params).await.is_ok_and(|list| !list.items.is_empty()))
+        .await;
 }
 
 fn what_is_printed_is_what_is_applied(hub: &Server, member: &Server) {
@@ -197,7 +201,9 @@ async fn leaving_waits_for_the_nodes(hub: &Server, member: &Server) {
     let own: Api<NodeConfig> = Api::namespaced(agent.await, SYSTEM);
     let answer = condition("Programmed", "False", "CleanedUp", config.metadata.generation);
     let agent = PatchParams::apply("causeway-agent").force();
-    own.patch_status("n1", &agent, &status("NodeConfig", "n1", Some(SYSTEM), answer)).await.expect("an answer");
+    own.patch_status("n1", &agent, &status("NodeConfig", "n1", Some(SYSTEM), answer))
+        .await
+        .expect("an answer");
     let (code, said) = leave(hub, member, &["--timeout", "60"]);
     assert_eq!(code, Some(0), "{said}");
     nothing_is_left(&at_hub, &at_member).await;
@@ -223,7 +229,8 @@ async fn joining_again_works_and_force_waits_for_nobody(hub: &Server, member: &S
     let configs: Api<NodeConfig> = Api::namespaced(at_member.clone(), SYSTEM);
     let mut config = node_config("n1");
     config.metadata.finalizers = Some(vec![CLEANUP_FINALIZER.to_owned()]);
-    until("the definitions serve", async || configs.create(&PostParams::default(), &config).await.is_ok()).await;
+    until("the definitions serve", async || configs.create(&PostParams::default(), &config).await.is_ok())
+        .await;
     let (code, said) = leave(hub, member, &["--timeout", "3", "--force"]);
     assert!(code == Some(1) && said.contains("causeway-agent cleanup"), "{said}");
     nothing_is_left(&hub.admin().await, &at_member).await;
