@@ -13,7 +13,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
 use kube_client::Api;
-use kube_client::api::{ListParams, Patch, PatchParams, PostParams};
+use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 const SYSTEM: &str = "causeway-system";
@@ -198,6 +198,9 @@ async fn leaving_waits_for_the_nodes(hub: &Server, member: &Server) {
     let answer = condition("Programmed", "False", "CleanedUp", config.metadata.generation);
     let agent = PatchParams::apply("causeway-agent").force();
     own.patch_status("n1", &agent, &status("NodeConfig", "n1", Some(SYSTEM), answer)).await.expect("an answer");
+    // No kubelet ends the Pod that stands for it.
+    let pods: Api<Pod> = Api::namespaced(at_member.clone(), SYSTEM);
+    pods.delete("causeway-agent-n1", &DeleteParams::default().grace_period(0)).await.expect("the Pod goes");
     let (code, said) = leave(hub, member, &["--timeout", "60"]);
     assert_eq!(code, Some(0), "{said}");
     nothing_is_left(&at_hub, &at_member).await;
@@ -212,7 +215,10 @@ async fn nothing_is_left(at_hub: &Client, at_member: &Client) {
     })
     .await;
     let namespaces: Api<Namespace> = Api::all(at_member.clone());
-    assert!(namespaces.get_opt(SYSTEM).await.expect("an answer").is_none());
+    until("the programs' namespace is gone", async || {
+        namespaces.get_opt(SYSTEM).await.is_ok_and(|found| found.is_none())
+    })
+    .await;
     let links: Api<ClusterLink> = Api::all(at_member.clone());
     assert!(links.list(&ListParams::default()).await.is_err(), "the definitions are gone");
 }
@@ -224,7 +230,7 @@ async fn joining_again_works_and_force_waits_for_nobody(hub: &Server, member: &S
     let mut config = node_config("n1");
     config.metadata.finalizers = Some(vec![CLEANUP_FINALIZER.to_owned()]);
     until("the definitions serve", async || configs.create(&PostParams::default(), &config).await.is_ok()).await;
-    let (code, said) = leave(hub, member, &["--timeout", "3", "--force"]);
+    let (code, said) = leave(hub, member, &["--timeout", "5", "--force"]);
     assert!(code == Some(1) && said.contains("causeway-agent cleanup"), "{said}");
     nothing_is_left(&hub.admin().await, &at_member).await;
 }
