@@ -175,8 +175,11 @@ fn controller_manager_may_read_just_what_discovery_looks_at() {
     let mut used = BTreeSet::new();
     for source in causeway_discovery::sources(causeway_api::CniType::Auto) {
         let grants = |(namespace, rule): &(Value, &Value)| {
-            let has = |field: &str, wanted: &str| rule[field].as_array().is_some_and(|all| all.contains(&json!(wanted)));
-            let names = source.name.is_none_or(|name| rule["resourceNames"].is_null() || has("resourceNames", name));
+            let has = |field: &str, wanted: &str| {
+                rule[field].as_array().is_some_and(|all| all.contains(&json!(wanted)))
+            };
+            let names =
+                source.name.is_none_or(|name| rule["resourceNames"].is_null() || has("resourceNames", name));
             (namespace.is_null() || *namespace == json!(source.namespace))
                 && has("apiGroups", source.group)
                 && has("resources", source.plural)
@@ -184,7 +187,9 @@ fn controller_manager_may_read_just_what_discovery_looks_at() {
                 && names
         };
         assert!(rules.iter().any(grants), "nothing grants {source:?}");
-        used.insert(source.name.map_or_else(|| source.plural.to_owned(), |name| format!("configmaps/{name}")));
+        used.insert(
+            source.name.map_or_else(|| source.plural.to_owned(), |name| format!("configmaps/{name}")),
+        );
     }
     for (_, rule) in rules.iter().filter(|(_, rule)| rule["verbs"] == json!(["get", "list", "watch"])) {
         for resource in list(rule, "/resources").iter().filter(|resource| **resource != "nodes") {

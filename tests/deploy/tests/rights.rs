@@ -24,7 +24,8 @@ const WEST: &str = "causeway-cluster-west";
 const SHARED: &str = "causeway-shared";
 /// Where it is asked; the empty one is the whole cluster.
 const NAMESPACES: [&str; 7] = ["", SYSTEM, SHARED, EAST, WEST, "kube-system", "default"];
-const VERBS: &str = "get list watch create update patch delete deletecollection escalate bind impersonate approve";
+const VERBS: &str =
+    "get list watch create update patch delete deletecollection escalate bind impersonate approve";
 /// A name that nobody has a right on in particular.
 const OTHER: &str = "other";
 
@@ -51,7 +52,11 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
     ("", "pods/log", &[]),
     ("", "services", &[]),
     ("", "secrets", &["causeway-hub"]),
-    ("", "configmaps", &["kubeadm-config", "kube-flannel-cfg", "canal-config", "cilium-config", "antrea-config"]),
+    (
+        "",
+        "configmaps",
+        &["kubeadm-config", "kube-flannel-cfg", "canal-config", "cilium-config", "antrea-config"],
+    ),
     ("", "serviceaccounts", &["controller-manager"]),
     ("", "serviceaccounts/token", &["controller-manager"]),
     ("", "users", &[]),
@@ -201,7 +206,8 @@ impl Question {
 
 async fn check_table(who: &str, client: &Client, rights: &[Right]) {
     let asked = futures::stream::iter(questions()).map(|question| question.ask(client.clone()));
-    let allowed: BTreeSet<Question> = asked.buffer_unordered(32).filter_map(std::future::ready).collect().await;
+    let allowed: BTreeSet<Question> =
+        asked.buffer_unordered(32).filter_map(std::future::ready).collect().await;
     let granted = |question: &Question| rights.iter().any(|right| question.is_granted_by(right));
     let expected: BTreeSet<Question> = questions().into_iter().filter(granted).collect();
     let too_much: Vec<&Question> = allowed.difference(&expected).collect();
@@ -260,12 +266,15 @@ async fn check_credential(server: &Server, east: &Client) {
         ("globalCIDRs", json!([{"cidr": "10.1.0.0/16", "global": "100.64.0.0/16"}])),
         ("observedGeneration", json!(7)),
     ] {
-        is_refused(field, "network-manager's", async || write("east", json!({(field): value.clone()})).await).await;
+        is_refused(field, "network-manager's", async || write("east", json!({(field): value.clone()})).await)
+            .await;
     }
     for type_ in ["Accepted", "Ready", "Degraded"] {
         let content = json!({"conditions": condition(type_)});
-        is_refused(type_, "Discovered, Programmed and Left only", async || write("east", content.clone()).await)
-            .await;
+        is_refused(type_, "Discovered, Programmed and Left only", async || {
+            write("east", content.clone()).await
+        })
+        .await;
     }
     let links: Api<ClusterLink> = Api::namespaced(east.clone(), EAST);
     let link = async |content: Value| {
@@ -274,7 +283,8 @@ async fn check_credential(server: &Server, east: &Client) {
     link(json!({"rtt": "1ms", "nodes": {"ready": 1, "total": 1}, "conditions": condition("Ready")}))
         .await
         .expect("the state of links is the cluster's own");
-    is_refused("Accepted", "Ready only", async || link(json!({"conditions": condition("Accepted")})).await).await;
+    is_refused("Accepted", "Ready only", async || link(json!({"conditions": condition("Accepted")})).await)
+        .await;
     check_credential_with_too_many_rights(server, east).await;
 }
 
@@ -329,7 +339,10 @@ async fn check_network_manager(server: &Server) {
     .await;
     let roles: Api<ClusterRole> = Api::all(manager.clone());
     let role = |name: &str| -> ClusterRole { typed(json!({"metadata": {"name": name}, "rules": []})) };
-    is_refused("a cluster role", "causeway:cluster:*", async || roles.create(&dry_run(), &role("mine")).await).await;
+    is_refused("a cluster role", "causeway:cluster:*", async || {
+        roles.create(&dry_run(), &role("mine")).await
+    })
+    .await;
     roles.create(&dry_run(), &role("causeway:cluster:new")).await.expect("a cluster's role");
     is_refused("deletion", "not clusterroles cluster-admin", async || {
         roles.delete("cluster-admin", &DeleteParams::default().dry_run()).await
@@ -363,9 +376,8 @@ async fn check_agent(server: &Server) {
         }));
         admin.create(&PostParams::default(), &config).await.expect("a NodeConfig");
     }
-    let content = |name: &str| {
-        status("NodeConfig", name, Some(SYSTEM), json!({"conditions": condition("Programmed")}))
-    };
+    let content =
+        |name: &str| status("NodeConfig", name, Some(SYSTEM), json!({"conditions": condition("Programmed")}));
     let agent = account_on_node(server, "causeway-system/causeway-agent", "n1").await;
     let own: Api<NodeConfig> = Api::namespaced(agent, SYSTEM);
     own.patch_status("n1", &apply(), &content("n1")).await.expect("its own node's status");
@@ -407,7 +419,9 @@ async fn identities_may_what_they_need_and_nothing_else() {
     let _manager = install(&server).await;
     // West is registered only: a member has one name.
     let clusters: Api<Cluster> = Api::all(server.admin().await);
-    let west = typed(json!({"apiVersion": "causeway.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": "west"}, "spec": {}}));
+    let west = typed(
+        json!({"apiVersion": "causeway.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": "west"}, "spec": {}}),
+    );
     clusters.create(&PostParams::default(), &west).await.expect("a Cluster");
     join(&server, &server, "east", &[]);
     let east = account(&server, "causeway-cluster-east/controller-manager").await;
