@@ -28,8 +28,9 @@ pub enum LogFormat {
 /// Sends structured log lines to standard error. The environment variable `RUST_LOG` chooses levels;
 /// the default shows what changed and what is wrong.
 pub fn start_logging(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,netlink_proto=warn"));
+    // What its watches run into is said by those who know what they are for.
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,netlink_proto=warn,kube_runtime=off,kube_client=error"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => lines.with_ansi(false).init(),

@@ -12,9 +12,8 @@ use futures::{FutureExt, Stream, StreamExt};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube_client::core::DynamicObject;
 use kube_client::{Api, Client};
-use kube_runtime::WatchStreamExt;
-use kube_runtime::utils::Backoff;
 use kube_runtime::watcher::{self, Event};
+use tokio::time::{Sleep, sleep};
 
 use crate::Trouble;
 
@@ -122,16 +121,23 @@ struct Watch {
     listed: BTreeSet<ObjectName>,
     /// Updates that are due before the next event.
     due: Vec<Update>,
+    /// How often it failed since it last said something of the objects.
+    failures: u32,
+    /// The wait before it tries again.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watch {
     fn new(client: Client, resource: &Resource, known: BTreeSet<ObjectName>) -> Watch {
-        let events =
-            watcher::watcher(resource.api(client), resource.config()).backoff(Retry::default()).boxed();
-        Watch { events, known, listed: BTreeSet::new(), due: Vec::new() }
+        let events = watcher::watcher(resource.api(client), resource.config()).boxed();
+        Watch { events, known, listed: BTreeSet::new(), due: Vec::new(), failures: 0, pause: None }
     }
 
     fn handle(&mut self, event: Result<Event<DynamicObject>, watcher::Error>) {
+        // That it begins to list says nothing yet of whether it can.
+        if !matches!(event, Ok(Event::Init) | Err(_)) {
+            self.failures = 0;
+        }
         match event {
             Ok(Event::Init) => self.listed.clear(),
             Ok(Event::InitApply(object)) => {
@@ -152,7 +158,14 @@ impl Watch {
                 self.listed.remove(&name);
                 self.due.push(Update::Deleted(name));
             }
-            Err(error) => self.due.extend(trouble(&error).map(Update::Trouble)),
+            Err(error) => {
+                let trouble = trouble(&error);
+                if trouble.is_some() {
+                    self.pause = Some(Box::pin(sleep(retry_after(self.failures))));
+                    self.failures = self.failures.saturating_add(1);
+                }
+                self.due.extend(trouble.map(Update::Trouble));
+            }
         }
     }
 
@@ -171,6 +184,12 @@ impl Stream for Watch {
         loop {
             if let Some(update) = self.due.pop() {
                 return Poll::Ready(Some(update));
+            }
+            if let Some(pause) = &mut self.pause {
+                if pause.poll_unpin(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.pause = None;
             }
             match self.events.poll_next_unpin(cx) {
                 Poll::Ready(Some(event)) => self.handle(event),
@@ -193,24 +212,9 @@ fn trouble(error: &watcher::Error) -> Option<Trouble> {
     }
 }
 
-/// Doubling waits; from the start again after a success.
-#[derive(Default)]
-struct Retry(u32);
-
-impl Iterator for Retry {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let wait = (RETRY.0 * 2u32.saturating_pow(self.0)).min(RETRY.1);
-        self.0 = (self.0 + 1).min(16);
-        Some(wait)
-    }
-}
-
-impl Backoff for Retry {
-    fn reset(&mut self) {
-        self.0 = 0;
-    }
+/// Doubling waits.
+fn retry_after(failures: u32) -> Duration {
+    (RETRY.0 * 2u32.saturating_pow(failures.min(16))).min(RETRY.1)
 }
 
 /// Watches, each under an identifier.
@@ -295,6 +299,8 @@ mod tests {
             known: BTreeSet::new(),
             listed: BTreeSet::new(),
             due: Vec::new(),
+            failures: 0,
+            pause: None,
         }
     }
 
@@ -343,13 +349,22 @@ mod tests {
         assert_eq!(said(&mut watch, vec![Event::Init, Event::InitDone]), ["complete"]);
     }
 
-    #[test]
-    fn waits_double_up_to_a_limit_and_start_again() {
-        let mut retry = Retry::default();
-        assert_eq!(retry.next(), Some(RETRY.0));
-        assert_eq!(retry.next(), Some(RETRY.0 * 2));
-        assert_eq!(retry.by_ref().take(20).last(), Some(RETRY.1));
-        retry.reset();
-        assert_eq!(retry.next(), Some(RETRY.0));
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_cannot_list_waits_longer_each_time() {
+        let refused = || {
+            let status = kube_client::core::Status::failure("no", "Forbidden").with_code(403);
+            Err(watcher::Error::InitialListFailed(kube_client::Error::Api(status.boxed())))
+        };
+        let attempts = (0..8).flat_map(move |_| [Ok(Event::Init), refused()]);
+        let mut watch = watch();
+        watch.events = futures::stream::iter(attempts).chain(futures::stream::pending()).boxed();
+        let mut at = Vec::new();
+        let start = tokio::time::Instant::now();
+        for _ in 0..8 {
+            assert!(matches!(watch.next().await, Some(Update::Trouble(Trouble::Forbidden(_)))));
+            at.push(start.elapsed().as_millis());
+        }
+        let waits: Vec<u128> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 10_000]);
     }
 }

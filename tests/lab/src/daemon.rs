@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use causeway_model::NodeId;
+use causeway_model::{ClusterName, NodeId};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::bed::endpoint_namespace;
 use crate::deadline::wait_until;
 use crate::error::{LabError, Result};
+use crate::kubernetes;
 use crate::state::{DIRECTORY, State};
-use crate::topology::Endpoint;
+use crate::topology::{ControlPlane, Endpoint};
 
 /// How long a daemon may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
@@ -27,6 +28,16 @@ pub(crate) struct Daemon(String);
 impl Daemon {
     pub fn manager() -> Daemon {
         Daemon("network-manager".to_owned())
+    }
+
+    /// A cluster's controller-manager.
+    pub fn controller_manager(cluster: &ClusterName) -> Daemon {
+        Daemon(format!("controller-manager_{cluster}"))
+    }
+
+    /// A part of a control plane.
+    pub fn part_of_kubernetes(name: &str) -> Daemon {
+        Daemon(format!("kubernetes_{name}"))
     }
 
     /// A node's agent. No name has an underscore, so no two agents share one.
@@ -52,7 +63,7 @@ impl Daemon {
         (!ended).then(|| Pid::from_raw(pid))
     }
 
-    fn start(&self, mut command: Command) -> Result<()> {
+    pub fn start(&self, mut command: Command) -> Result<()> {
         if self.pid().is_some() {
             return Ok(());
         }
@@ -87,6 +98,9 @@ impl Daemon {
 
 /// Starts network-manager.
 pub(crate) fn start_manager(state: &State) -> Result<()> {
+    if state.topology.control_plane == ControlPlane::Kubernetes {
+        return kubernetes::start_manager(state);
+    }
     let mut command = Command::new(program(state, "causeway-network-manager")?);
     command.arg("--objects").arg(crate::holder::objects().directory());
     Daemon::manager().start(command)
@@ -94,6 +108,9 @@ pub(crate) fn start_manager(state: &State) -> Result<()> {
 
 /// Starts a node's agent, in the node's network.
 pub(crate) fn start_agent(state: &State, node: &NodeId) -> Result<()> {
+    if state.topology.control_plane == ControlPlane::Kubernetes {
+        return kubernetes::start_agent(state, node);
+    }
     let agent = program(state, "causeway-agent")?;
     let directory = Path::new(DIRECTORY).join(format!("state/{}/{}", node.cluster, node.node));
     fs::create_dir_all(&directory).map_err(LabError::file("create", &directory))?;
@@ -137,7 +154,7 @@ pub(crate) fn own_program() -> Result<PathBuf> {
     std::env::current_exe().map_err(LabError::run("causeway-lab"))
 }
 
-fn program(state: &State, name: &str) -> Result<PathBuf> {
+pub(crate) fn program(state: &State, name: &str) -> Result<PathBuf> {
     let directory = state.programs.clone().unwrap_or_default();
     let path = directory.join(name);
     if path.exists() { Ok(path) } else { Err(LabError::MissingBinary(path)) }

@@ -39,6 +39,12 @@ pub enum LabError {
         .0.display()
     )]
     MissingBinary(PathBuf),
+    /// Kubernetes' programs are not built.
+    #[error(
+        "{} has no programs of Kubernetes; build them (tests/kubernetes/build.sh), or name a folder that has them in KUBEBUILDER_ASSETS",
+        .0.display()
+    )]
+    NoKubernetes(PathBuf),
     /// The kernel refuses the namespaces.
     #[error(
         "cannot make namespaces: {0}\nwithout root the lab needs user namespaces: kernel.unprivileged_userns_clone and user.max_user_namespaces must not be 0, and neither AppArmor (kernel.apparmor_restrict_unprivileged_userns) nor a container's seccomp profile may forbid them"
@@ -126,6 +132,7 @@ impl LabError {
             | LabError::UnknownEndpoint(_)
             | LabError::MissingProgram { .. }
             | LabError::MissingBinary(_)
+            | LabError::NoKubernetes(_)
             | LabError::MissingRights(_)
             | LabError::NoBed(_)
             | LabError::SeveralBeds(_)

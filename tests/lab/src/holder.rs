@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{LabError, Result};
 use crate::objects::Objects;
 use crate::state::{DIRECTORY, State, from_json};
-use crate::topology::{Endpoint, Topology};
-use crate::{bed, daemon};
+use crate::topology::{ControlPlane, Endpoint, Topology};
+use crate::{bed, daemon, kubernetes};
 
 /// What the holder is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,9 +89,14 @@ fn build(setup: Setup) -> Result<()> {
         State { topology: setup.topology, programs: setup.programs, down: Vec::new(), faults: Vec::new() };
     state.save()?;
     bed::build(&state.topology)?;
-    objects().write_all(&state.topology)?;
+    if state.topology.control_plane == ControlPlane::Files {
+        objects().write_all(&state.topology)?;
+    }
     let hosts: Vec<Endpoint> = state.topology.endpoints();
     daemon::start_echo("echo", &hosts)?;
+    if state.topology.control_plane == ControlPlane::Kubernetes {
+        return kubernetes::bring_up(&state);
+    }
     if state.programs.is_some() {
         daemon::start_manager(&state)?;
         for (cluster, node) in state.topology.nodes() {

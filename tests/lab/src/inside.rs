@@ -23,8 +23,8 @@ use crate::probe::plan::{CheckOptions, Knowledge};
 use crate::probe::stream::{self, StreamOptions};
 use crate::probe::{Check, Report, run};
 use crate::state::{State, to_json};
-use crate::topology::Endpoint;
-use crate::{bed, echo, snapshot};
+use crate::topology::{ControlPlane, Endpoint};
+use crate::{bed, echo, kubernetes, snapshot};
 
 /// What can be done in a bed.
 #[derive(Clone, Debug, Subcommand)]
@@ -38,7 +38,7 @@ pub(crate) enum BedCommand {
     Stream(StreamOptions),
     /// Print what a program has logged: `manager`, or a node as CLUSTER/NODE
     Logs {
-        /// `manager` or CLUSTER/NODE
+        /// `manager`, CLUSTER/NODE for an agent, or CLUSTER for its controller-manager
         of: String,
     },
     /// Print the state of a node's network as JSON: links, addresses, routes, rules, neighbours, FDB, nftables, sysctls
@@ -58,6 +58,14 @@ pub(crate) enum BedCommand {
     RemoveNode {
         /// CLUSTER/NODE
         node: NodeId,
+    },
+    /// Run kubectl against the API server of a cluster, or `hub`
+    Kubectl {
+        /// The cluster, or `hub`
+        server: String,
+        /// What to tell kubectl
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<String>,
     },
     /// Print the endpoints of the bed with their addresses
     List,
@@ -133,6 +141,10 @@ fn in_bed(command: BedCommand) -> Result<ExitCode> {
         BedCommand::Snapshot { node } => print(&snapshot::take(&namespace_of(&node)?)?)?,
         BedCommand::AddNode { cluster, node } => print(&add_node(&cluster, &node)?)?,
         BedCommand::RemoveNode { node } => remove_node(&node)?,
+        BedCommand::Kubectl { server, arguments } => {
+            let status = kubernetes::kubectl(&server, &arguments)?;
+            return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         BedCommand::List => list()?,
     }
     Ok(ExitCode::SUCCESS)
@@ -191,6 +203,7 @@ fn check(args: &CheckArgs) -> Result<ExitCode> {
 /// One check: of all that `options` ask for, or `only` of some pairs of it.
 fn check_once(options: &CheckOptions, only: Option<&BTreeSet<Pair>>) -> Result<Report> {
     let state = State::load()?;
+    refresh_objects(&state)?;
     let mut planned = Knowledge::read(&state, &holder::objects())?.probes(options)?;
     if let Some(only) = only {
         planned.retain(|(p, _)| only.contains(&(p.from.clone(), p.to.clone(), p.family)));
@@ -225,8 +238,17 @@ fn wait_until_ready(options: &CheckOptions, limit: Duration) -> Result<()> {
     }
 }
 
+/// Brings the objects that the lab reads up to date where they are not files.
+fn refresh_objects(state: &State) -> Result<()> {
+    match state.topology.control_plane {
+        ControlPlane::Files => Ok(()),
+        ControlPlane::Kubernetes => kubernetes::mirror(state),
+    }
+}
+
 fn stream(options: &StreamOptions) -> Result<()> {
     let state = State::load()?;
+    refresh_objects(&state)?;
     let knowledge = Knowledge::read(&state, &holder::objects())?;
     for endpoint in [&options.from, &options.to] {
         if !state.topology.has(endpoint) {
@@ -252,6 +274,9 @@ fn stream(options: &StreamOptions) -> Result<()> {
 fn logs(of: &str) -> Result<()> {
     let daemon = match of {
         "manager" => Daemon::manager(),
+        cluster if !cluster.contains('/') => Daemon::controller_manager(
+            &cluster.parse().map_err(|_| LabError::UnknownEndpoint(cluster.to_owned()))?,
+        ),
         node => Daemon::agent(&node.parse().map_err(|_| LabError::UnknownEndpoint(node.to_owned()))?),
     };
     let path = daemon.log();
@@ -269,7 +294,10 @@ fn add_node(cluster: &ClusterName, yaml: &str) -> Result<String> {
         state.topology.endpoints().into_iter().filter(|e| e.node() == Some(&id)).collect();
     daemon::start_echo(&format!("echo_{}_{}", id.cluster, id.node), &hosts)?;
     state.save()?;
-    holder::objects().write_node(cluster, node)?;
+    match state.topology.control_plane {
+        ControlPlane::Files => holder::objects().write_node(cluster, node)?,
+        ControlPlane::Kubernetes => kubernetes::write_node(cluster, node)?,
+    }
     if state.programs.is_some() {
         daemon::start_agent(&state, &id)?;
     }
@@ -283,6 +311,9 @@ fn remove_node(id: &NodeId) -> Result<()> {
     };
     Daemon::agent(id).kill()?;
     bed::remove_node(cluster, node)?;
+    if state.topology.control_plane == ControlPlane::Kubernetes {
+        kubernetes::remove_node(&id.cluster, id.node.as_str())?;
+    }
     match holder::objects().remove_node(id) {
         Err(LabError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         result => result?,

@@ -19,6 +19,7 @@ mod error;
 mod fault;
 mod holder;
 mod inside;
+mod kubernetes;
 mod lab;
 mod namespace;
 mod objects;
@@ -43,6 +44,6 @@ pub use probe::{
     Verdict,
 };
 pub use topology::{
-    Cluster, Cni, CniKind, Endpoint, Expectation, InvalidEndpoint, Node, Pod, PodId, Service, ServiceId,
-    Topology, TopologyError,
+    Cluster, Cni, CniKind, ControlPlane, Endpoint, Expectation, InvalidEndpoint, Node, Pod, PodId, Service,
+    ServiceId, Topology, TopologyError,
 };

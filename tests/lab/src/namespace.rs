@@ -134,7 +134,7 @@ fn in_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
 }
 
 /// Runs a program to its end; its standard output, or an error with all that it said.
-fn run_with_input(command: &[&str], input: &str) -> Result<String> {
+pub(crate) fn run_with_input(command: &[&str], input: &str) -> Result<String> {
     let name = command.join(" ");
     let mut child = Command::new(command[0])
         .args(&command[1..])

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::CniKind;
+use super::{CniKind, ControlPlane};
 
 /// The whole file.
 #[derive(Deserialize, Debug)]
@@ -21,6 +21,8 @@ pub(super) struct LabFile {
     pub name: Option<Spanned<String>>,
     #[serde(default)]
     pub underlay: UnderlaySection,
+    #[serde(default)]
+    pub control_plane: ControlPlane,
     pub cluster_set: Option<Value>,
     pub clusters: Vec<ClusterSection>,
     #[serde(default)]

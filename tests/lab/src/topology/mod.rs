@@ -24,12 +24,26 @@ pub use problem::TopologyError;
 pub struct Topology {
     /// The bed's name, a DNS label; that of the file where the file says none.
     pub name: String,
+    /// Where its objects are.
+    #[serde(default)]
+    pub control_plane: ControlPlane,
     /// The `spec` of the ClusterSet, passed through; `None` writes no ClusterSet.
     pub cluster_set: Option<Value>,
     /// Its clusters in the order of the file, which is also the order of their age.
     pub clusters: Vec<Cluster>,
     /// Exceptions from "all that share a family reach each other"; the last that fits decides.
     pub expectations: Vec<Expectation>,
+}
+
+/// Where the objects of a bed are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControlPlane {
+    /// In files; the lab stands where controller-manager would.
+    #[default]
+    Files,
+    /// At real API servers: a hub, and one for each cluster.
+    Kubernetes,
 }
 
 /// A cluster of the bed.

@@ -64,8 +64,13 @@ fn resolve(file: LabFile, stem: String) -> Result<Topology, Problem> {
         let message = format!("{} clusters; a bed has 1 to {MOST_CLUSTERS}", file.clusters.len());
         return Err(Problem::new(Location::UNKNOWN, "clusters", message));
     }
-    let mut topology =
-        Topology { name, cluster_set: file.cluster_set, clusters: Vec::new(), expectations: Vec::new() };
+    let mut topology = Topology {
+        name,
+        control_plane: file.control_plane,
+        cluster_set: file.cluster_set,
+        clusters: Vec::new(),
+        expectations: Vec::new(),
+    };
     let mut numbers = Numbers::default();
     for (index, section) in file.clusters.into_iter().enumerate() {
         let name = &section.name;
