@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use causeway_api::{
-    Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, ObjectRef, PEERS_LABEL, peers_label,
+    CLEANUP_FINALIZER, Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, ObjectRef, PEERS_LABEL,
+    peers_label,
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
@@ -389,6 +390,8 @@ async fn perform(hub: &Writer, member: &Writer, action: Action) -> Result<(), Re
         Action::HubDelete(key, uid) => hub.delete(&key, uid).await,
         Action::MemberApply(object) => member.apply(&object).await,
         Action::MemberDelete(key, uid) => member.delete(&key, uid).await,
-        Action::MemberRelease(key, uid) => member.apply_finalizers(&key, uid.as_deref(), &[]).await,
+        Action::MemberRelease(key, uid) => {
+            member.remove_finalizer(&key, uid.as_deref(), CLEANUP_FINALIZER).await
+        }
     }
 }

@@ -77,8 +77,8 @@ impl Writer {
         result.map(drop).map_err(|error| RequestError::new(format!("apply status of {key}"), &error))
     }
 
-    /// Makes these finalizers be there, and those go that this manager put there and are not among them.
-    /// With `uid` only on that incarnation of the object; another one, or none, is left alone.
+    /// Makes these finalizers be there, and those go that this manager put there and are not among them. All
+    /// else that it put there goes too, so it is for objects whose spec is somebody else's. With `uid` only on that incarnation of the object; another one, or none, is left alone.
     ///
     /// # Errors
     /// [`RequestError`] that says what was refused, and why.
@@ -99,6 +99,38 @@ impl Writer {
             Ok(_) => Ok(()),
             Err(Error::Api(status)) if status.code == 404 || (status.code == 409 && uid.is_some()) => Ok(()),
             Err(error) => Err(RequestError::new(format!("apply finalizers of {key}"), &error)),
+        }
+    }
+
+    /// Makes this finalizer not be there, and leaves the others; with `uid` only on that incarnation of the
+    /// object. Server-side apply is of no use for it where this manager owns the spec too: a body without
+    /// the spec would take it away.
+    ///
+    /// # Errors
+    /// [`RequestError`] that says what was refused, and why; a conflict if somebody else wrote meanwhile.
+    pub async fn remove_finalizer(
+        &self,
+        key: &ObjectRef,
+        uid: Option<&str>,
+        finalizer: &str,
+    ) -> Result<(), RequestError> {
+        let api = self.api(key);
+        let found = api.get_metadata_opt(&key.name).await;
+        let found = found.map_err(|error| RequestError::new(format!("read {key}"), &error))?;
+        let Some(meta) = found.map(|object| object.metadata) else { return Ok(()) };
+        let finalizers = meta.finalizers.unwrap_or_default();
+        if (uid.is_some() && meta.uid.as_deref() != uid) || !finalizers.iter().any(|one| one == finalizer) {
+            return Ok(());
+        }
+        let kept: Vec<&String> = finalizers.iter().filter(|one| *one != finalizer).collect();
+        let body = json!({"metadata": {
+            "uid": meta.uid, "resourceVersion": meta.resource_version, "finalizers": kept,
+        }});
+        let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
+        match api.patch_metadata(&key.name, &params, &Patch::Merge(&body)).await {
+            Ok(_) => Ok(()),
+            Err(Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(RequestError::new(format!("remove finalizer of {key}"), &error)),
         }
     }
 
