@@ -25,6 +25,14 @@ impl Drop for Running {
 pub async fn install(server: &Server) -> Running {
     let output = causeway(&["install", "hub", "--kubeconfig", &shown(&server.admin_kubeconfig())]);
     assert!(output.status.success(), "{}", told(&output));
+    network_manager(server).await
+}
+
+/// Runs network-manager on `server` with the rights that are installed there.
+///
+/// # Panics
+/// If it cannot be run.
+pub async fn network_manager(server: &Server) -> Running {
     let kubeconfig = account_kubeconfig(server, "causeway-system/causeway-network-manager").await;
     let mut command = Command::new(program("causeway-network-manager"));
     command.arg("--kubeconfig").arg(kubeconfig).args(["--listen", "127.0.0.1:0"]);
