@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tests and labs need network and mount namespaces: root, or a user namespace where that is allowed.
 NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)
 
-.PHONY: help deps build release demo test bench lint crds fmt clean
+.PHONY: help deps build release image demo test bench lint crds fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,10 @@ build: ## build all programs (development profile)
 
 release: ## build all programs (release profile)
 	cargo build --locked --release --workspace --bins
+
+image: ## build the image as an OCI layout in target/image, without a container engine
+	rm -rf $(TARGET)/image
+	deploy/image/build.sh --tar $(TARGET)/image.tar $(TARGET)/image
 
 demo: deps release ## three clusters in network namespaces that reach each other
 	$(TARGET)/release/causeway-lab demo

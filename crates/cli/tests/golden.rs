@@ -68,6 +68,19 @@ const CASES: &[(&str, i32, &str)] = &[
     ("version", FINE, "version"),
     ("help", FINE, "--help"),
     ("help-explain", FINE, "explain --help"),
+    ("help-install-hub", FINE, "install hub --help"),
+    ("help-join", FINE, "join --help"),
+    ("help-leave", FINE, "leave --help"),
+    ("install-hub-dry-run", FINE, "install hub --dry-run"),
+    ("join-dry-run", FINE, "join --cluster east --kubeconfig hub.kubeconfig --dry-run"),
+    (
+        "join-dry-run-credential",
+        FINE,
+        "join --cluster east --kubeconfig hub.kubeconfig --mode gateway --no-install --dry-run -o yaml",
+    ),
+    ("join-loopback", USAGE, "join --cluster east --kubeconfig hub.kubeconfig --context here --dry-run"),
+    ("join-no-kubeconfig", USAGE, "join --cluster east --kubeconfig nowhere --dry-run"),
+    ("join-bad-name", USAGE, "join --cluster East.1 --kubeconfig hub.kubeconfig --dry-run"),
 ];
 
 fn data() -> PathBuf {

@@ -156,10 +156,11 @@ spec:
           {{- end }}
       {{- if .credential }}
       volumes:
-        # Made by `causeway join`, renewed by controller-manager. Until it is there, the Pod waits.
+        # Made by `causeway join`, renewed by controller-manager, which says in /readyz if it is not there.
         - name: hub
           secret:
             secretName: causeway-hub
+            optional: true
             defaultMode: 288
       {{- end }}
 ---

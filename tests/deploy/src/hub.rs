@@ -1,5 +1,6 @@
 //! A hub as it is installed: by the command line, with network-manager under its own identity.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -7,10 +8,10 @@ use crate::identity::account_kubeconfig;
 use crate::program;
 use crate::server::Server;
 
-/// network-manager. It ends with this value.
-pub struct NetworkManager(Child);
+/// A program that runs until this value goes.
+pub struct Running(Child);
 
-impl Drop for NetworkManager {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -21,14 +22,42 @@ impl Drop for NetworkManager {
 ///
 /// # Panics
 /// If that does not succeed.
-pub async fn install(server: &Server) -> NetworkManager {
+pub async fn install(server: &Server) -> Running {
     let output = causeway(&["install", "hub", "--kubeconfig", &shown(&server.admin_kubeconfig())]);
     assert!(output.status.success(), "{}", told(&output));
+    network_manager(server).await
+}
+
+/// Runs network-manager on `server` with the rights that are installed there.
+///
+/// # Panics
+/// If it cannot be run.
+pub async fn network_manager(server: &Server) -> Running {
     let kubeconfig = account_kubeconfig(server, "causeway-system/causeway-network-manager").await;
     let mut command = Command::new(program("causeway-network-manager"));
     command.arg("--kubeconfig").arg(kubeconfig).args(["--listen", "127.0.0.1:0"]);
-    let child = command.stderr(Stdio::null()).spawn().expect("network-manager runs");
-    NetworkManager(child)
+    run(command, Stdio::null())
+}
+
+/// Runs controller-manager on `member` with the rights that the manifests give it. It logs to `log`.
+///
+/// # Panics
+/// If it cannot be run.
+pub async fn controller_manager(
+    member: &Server,
+    cluster: &str,
+    hub_kubeconfig: &Path,
+    log: &Path,
+) -> Running {
+    let kubeconfig = account_kubeconfig(member, "causeway-system/causeway-controller-manager").await;
+    let mut command = Command::new(program("causeway-controller-manager"));
+    command.args(["--cluster", cluster, "--listen", "127.0.0.1:0", "--kubeconfig"]).arg(kubeconfig);
+    command.arg("--hub-kubeconfig").arg(hub_kubeconfig);
+    run(command, File::create(log).expect("a log").into())
+}
+
+fn run(mut command: Command, log: Stdio) -> Running {
+    Running(command.stderr(log).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
 }
 
 /// Joins `member` to `hub` as `cluster`.

@@ -63,8 +63,9 @@ fn check_layout(layout: &Path) -> PathBuf {
     let check = |reference: &Value| {
         let path = blob(layout, &reference["digest"]);
         let told = succeed(Command::new("sha256sum").arg(&path));
-        assert!(reference["digest"].as_str().unwrap().ends_with(told.split(' ').next().unwrap()));
-        assert_eq!(reference["size"], fs::metadata(&path).unwrap().len());
+        let digest = told.split(' ').next().expect("a digest");
+        assert!(path.ends_with(digest), "{} is {digest}", path.display());
+        assert_eq!(reference["size"], fs::metadata(&path).expect("a blob").len());
         path
     };
     let index = json(&layout.join("index.json"));
@@ -73,7 +74,7 @@ fn check_layout(layout: &Path) -> PathBuf {
     let layer = check(&manifest["layers"][0]);
     let unpacked = format!("gzip -dc '{}' | sha256sum", layer.display());
     let told = succeed(Command::new("bash").args(["-c", &unpacked]));
-    let expected = format!("sha256:{}", told.split(' ').next().unwrap());
+    let expected = format!("sha256:{}", told.split(' ').next().expect("a digest"));
     assert_eq!(config["rootfs"]["diff_ids"][0], expected);
     assert!(config["config"]["Entrypoint"].is_null() && config["config"]["User"].is_null());
     assert_eq!(config["created"], "2023-11-14T22:13:20Z");

@@ -1,20 +1,21 @@
 //! A cluster joins and leaves, with the command line and network-manager, on two real control planes. What
-//! agents and controller-manager say is said by the test.
+//! agents say is said by the test; what controller-manager says by itself in one test, and else by the test.
 
 use std::time::{Duration, Instant};
 
 use causeway_api::{CLEANUP_FINALIZER, Cluster, ClusterLink, NodeConfig};
 use causeway_kubernetes::Client;
-use causeway_test_deploy::hub::{causeway, install, join, shown, told};
+use causeway_test_deploy::hub::{causeway, controller_manager, install, join, shown, told};
 use causeway_test_deploy::identity::{account, account_on_node, typed};
 use causeway_test_deploy::objects::documents;
 use causeway_test_deploy::server::{Server, client};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, ServiceAccount};
 use kube_client::Api;
-use kube_client::api::{ListParams, Patch, PatchParams, PostParams};
+use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 const SYSTEM: &str = "causeway-system";
 
@@ -60,14 +61,18 @@ fn leave(hub: &Server, member: &Server, flags: &[&str]) -> (Option<i32>, String)
     (output.status.code(), told(&output))
 }
 
-/// The kubeconfig that the member's controller-manager gets.
-async fn credential(member: &Client) -> Client {
+/// The kubeconfig that the member's controller-manager gets, as a file in a folder.
+async fn credential_file(member: &Client) -> TempDir {
     let secrets: Api<Secret> = Api::namespaced(member.clone(), SYSTEM);
     let secret = secrets.get("causeway-hub").await.expect("a Secret");
-    let folder = tempfile::TempDir::new().expect("a folder");
+    let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("kubeconfig");
     std::fs::write(&file, &secret.data.expect("data")["kubeconfig"].0).expect("a file");
-    client(&file).await
+    folder
+}
+
+async fn credential(member: &Client) -> Client {
+    client(&credential_file(member).await.path().join("kubeconfig")).await
 }
 
 async fn who(client: &Client) -> String {
@@ -204,6 +209,9 @@ async fn leaving_waits_for_the_nodes(hub: &Server, member: &Server) {
     own.patch_status("n1", &agent, &status("NodeConfig", "n1", Some(SYSTEM), answer))
         .await
         .expect("an answer");
+    // No kubelet ends the Pod that stands for it.
+    let pods: Api<Pod> = Api::namespaced(at_member.clone(), SYSTEM);
+    pods.delete("causeway-agent-n1", &DeleteParams::default().grace_period(0)).await.expect("the Pod goes");
     let (code, said) = leave(hub, member, &["--timeout", "60"]);
     assert_eq!(code, Some(0), "{said}");
     nothing_is_left(&at_hub, &at_member).await;
@@ -218,7 +226,10 @@ async fn nothing_is_left(at_hub: &Client, at_member: &Client) {
     })
     .await;
     let namespaces: Api<Namespace> = Api::all(at_member.clone());
-    assert!(namespaces.get_opt(SYSTEM).await.expect("an answer").is_none());
+    until("the programs' namespace is gone", async || {
+        namespaces.get_opt(SYSTEM).await.is_ok_and(|found| found.is_none())
+    })
+    .await;
     let links: Api<ClusterLink> = Api::all(at_member.clone());
     assert!(links.list(&ListParams::default()).await.is_err(), "the definitions are gone");
 }
@@ -231,7 +242,7 @@ async fn joining_again_works_and_force_waits_for_nobody(hub: &Server, member: &S
     config.metadata.finalizers = Some(vec![CLEANUP_FINALIZER.to_owned()]);
     until("the definitions serve", async || configs.create(&PostParams::default(), &config).await.is_ok())
         .await;
-    let (code, said) = leave(hub, member, &["--timeout", "3", "--force"]);
+    let (code, said) = leave(hub, member, &["--timeout", "5", "--force"]);
     assert!(code == Some(1) && said.contains("causeway-agent cleanup"), "{said}");
     nothing_is_left(&hub.admin().await, &at_member).await;
 }
@@ -260,4 +271,82 @@ async fn a_hub_that_is_a_member_stays_a_hub_when_it_leaves() {
     assert!(accounts.get_opt("causeway-agent").await.expect("an answer").is_none());
     let clusters: Api<Cluster> = Api::all(account(&server, "causeway-system/causeway-network-manager").await);
     assert!(clusters.list(&ListParams::default()).await.is_ok_and(|list| list.items.is_empty()));
+}
+
+/// With the rights that are shipped, and nobody's help.
+#[tokio::test]
+async fn controller_manager_tells_the_hub_and_leads_the_leaving() {
+    let (hub, member) = tokio::join!(Server::start(), Server::start());
+    let _network_manager = install(&hub).await;
+    let nodes: Api<Node> = Api::all(member.admin().await);
+    let labels = json!({"kubernetes.io/os": "linux"});
+    let node = json!({"metadata": {"name": "n1", "labels": labels}, "spec": {"podCIDR": "10.1.1.0/24", "podCIDRs": ["10.1.1.0/24"]}});
+    nodes.create(&PostParams::default(), &typed(node)).await.expect("a Node");
+    let addresses = json!({"status": {
+        "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }});
+    nodes.patch_status("n1", &PatchParams::default(), &Patch::Merge(&addresses)).await.expect("its status");
+    join(&hub, &member, "east", &[]);
+    let folder = credential_file(&member.admin().await).await;
+    let log = folder.path().join("log");
+    let _manager = controller_manager(&member, "east", &folder.path().join("kubeconfig"), &log).await;
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+
+    let clusters: Api<Cluster> = Api::all(hub.admin().await);
+    until("the hub knows the cluster's CIDRs", async || {
+        let status = clusters.get("east").await.ok().and_then(|cluster| cluster.status);
+        let known = |type_: &str| {
+            let conditions = status.iter().flat_map(|status| &status.conditions);
+            conditions.into_iter().any(|condition| condition.type_ == type_ && condition.status == "True")
+        };
+        known("Discovered") && known("Accepted")
+    })
+    .await;
+    let configs: Api<NodeConfig> = Api::namespaced(member.admin().await, SYSTEM);
+    until("the node has its plan", async || configs.get_opt("n1").await.is_ok_and(|found| found.is_some()))
+        .await;
+
+    let agent = account_on_node(&member, "causeway-system/causeway-agent", "n1").await;
+    let own: Api<NodeConfig> = Api::namespaced(agent, SYSTEM);
+    let answering = async {
+        let mut generation = None;
+        until("the node is asked to clean up", async || match own.get_opt("n1").await {
+            Ok(Some(config)) => {
+                generation = config.metadata.generation;
+                config.metadata.deletion_timestamp.is_some()
+            }
+            _ => false,
+        })
+        .await;
+        let answer = condition("Programmed", "False", "CleanedUp", generation);
+        let agent = PatchParams::apply("causeway-agent").force();
+        let answer = status("NodeConfig", "n1", Some(SYSTEM), answer);
+        own.patch_status("n1", &agent, &answer).await.expect("an answer");
+        let pods: Api<Pod> = Api::namespaced(member.admin().await, SYSTEM);
+        let at_once = DeleteParams::default().grace_period(0);
+        pods.delete("causeway-agent-n1", &at_once).await.expect("the Pod that stands for it goes");
+    };
+    let (hub_file, member_file) = (shown(&hub.admin_kubeconfig()), shown(&member.admin_kubeconfig()));
+    let leaving = tokio::task::spawn_blocking(move || {
+        causeway(&[
+            "leave",
+            "--cluster",
+            "east",
+            "--kubeconfig",
+            &member_file,
+            "--hub-kubeconfig",
+            &hub_file,
+            "--timeout",
+            "60",
+        ])
+    });
+    let (output, ()) = tokio::join!(leaving, answering);
+    let output = output.expect("causeway runs");
+    assert!(output.status.success(), "{}\n{}", told(&output), said());
+    nothing_is_left(&hub.admin().await, &member.admin().await).await;
+    // As long as it had its rights they were enough.
+    let said = said();
+    let (before, _) = said.split_once("there is no Cluster east").unwrap_or_else(|| panic!("{said}"));
+    assert!(!before.contains("not allowed") && !before.contains("ERROR"), "{before}");
 }
