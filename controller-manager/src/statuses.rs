@@ -13,13 +13,13 @@ const NAMED: usize = 3;
 /// A cluster's nodes as their agents see them; `None` for those that have not reported.
 pub type Reports<'a> = Vec<(&'a str, Option<&'a Report>)>;
 
-/// The status of a cluster after what was found, what its nodes say and, where it is being removed, whether
-/// all of them have cleaned up.
+/// The status of a cluster after what was found, what its nodes say and, where it is being removed, how
+/// many of them have not cleaned up yet.
 pub fn cluster(
     before: &ClusterStatus,
     found: Option<&ClusterFindings>,
     nodes: &Reports<'_>,
-    left: Option<bool>,
+    left: Option<usize>,
     generation: Option<i64>,
     now: &Time,
 ) -> ClusterStatus {
@@ -39,11 +39,11 @@ pub fn cluster(
     let ready = nodes.iter().filter(|(_, report)| report.is_some_and(|report| report.programmed)).count();
     status.nodes = Some(NodeCount { ready: count(ready), total: count(nodes.len()) });
     match left {
-        Some(true) => {
+        Some(0) => {
             verdicts.push(Verdict::new(LEFT, true, "CleanedUp", "no node has anything of Causeway left"))
         }
-        Some(false) => {
-            let message = format!("{} nodes are still to clean up", nodes.len());
+        Some(left) => {
+            let message = format!("{left} nodes are still to clean up");
             verdicts.push(Verdict::new(LEFT, false, "CleaningUp", message));
         }
         None => status.conditions.retain(|condition| condition.type_ != LEFT),
@@ -165,13 +165,12 @@ mod tests {
 
     #[test]
     fn a_cluster_has_left_when_all_nodes_have_cleaned_up() {
-        let leaving =
-            cluster(&ClusterStatus::default(), None, &vec![("n1", None)], Some(false), None, &now());
+        let leaving = cluster(&ClusterStatus::default(), None, &vec![("n1", None)], Some(1), None, &now());
         let of = |status: &ClusterStatus| {
             status.conditions.iter().find(|one| one.type_ == LEFT).map(|one| one.status.clone())
         };
         assert_eq!(of(&leaving).as_deref(), Some("False"));
-        let left = cluster(&leaving, None, &Vec::new(), Some(true), None, &now());
+        let left = cluster(&leaving, None, &Vec::new(), Some(0), None, &now());
         assert_eq!(of(&left).as_deref(), Some("True"));
         assert_eq!(of(&cluster(&left, None, &Vec::new(), None, None, &now())), None);
     }

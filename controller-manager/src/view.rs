@@ -107,8 +107,8 @@ impl View<'_> {
         }
         let reports = self.reports();
         let left = self.is_leaving().then(|| {
-            let copies = self.member.copies.keys().any(|(kind, _)| *kind == Kind::NodeConfig);
-            reports.is_empty() && !copies
+            let copies = self.member.copies.keys().filter(|(kind, _)| *kind == Kind::NodeConfig);
+            copies.count().max(reports.len())
         });
         let before = cluster.status.clone().unwrap_or_default();
         let generation = cluster.metadata.generation;

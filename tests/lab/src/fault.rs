@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bed::{self, port};
 use crate::daemon::{self, Daemon};
 use crate::error::{LabError, Result};
+use crate::kubernetes::{self, Server, binaries};
 use crate::namespace::Namespace;
 use crate::state::State;
 use crate::topology::{Endpoint, Node};
@@ -56,6 +57,20 @@ pub enum Fault {
     },
     /// Stop (SIGTERM), kill, start or restart network-manager
     Manager {
+        /// What to do with it
+        action: Action,
+    },
+    /// Stop (SIGTERM), kill, start or restart a cluster's controller-manager
+    ControllerManager {
+        /// The cluster
+        cluster: ClusterName,
+        /// What to do with it
+        action: Action,
+    },
+    /// Stop, kill, start or restart the API server of a cluster, or of the `hub`; its objects stay
+    ApiServer {
+        /// The cluster, or `hub`
+        server: String,
         /// What to do with it
         action: Action,
     },
@@ -147,6 +162,23 @@ pub(crate) fn apply(fault: &Fault) -> Result<()> {
         }
         Fault::Manager { action } => {
             act(*action, &Daemon::manager(), || daemon::start_manager(&state))?;
+        }
+        Fault::ControllerManager { cluster, action } => {
+            let found = state.topology.cluster(cluster);
+            let found = found.ok_or_else(|| LabError::UnknownEndpoint(cluster.to_string()))?;
+            let daemon = Daemon::controller_manager(cluster);
+            act(*action, &daemon, || kubernetes::start_controller_manager(&state, found))?;
+        }
+        Fault::ApiServer { server, action } => {
+            let server = Server::named(server)?;
+            // One that is asked to end waits for those who watch.
+            if *action != Action::Start {
+                server.daemon().kill()?;
+            }
+            if matches!(action, Action::Start | Action::Restart) {
+                server.start(&binaries()?)?;
+                server.wait_until_ready()?;
+            }
         }
     }
     Namespace::underlay().nft(&script(&state))?;

@@ -132,6 +132,15 @@ impl Lab {
         output(self.inside().args(["enter", endpoint, "--"]).args(command), endpoint)
     }
 
+    /// Runs kubectl against the API server of a cluster, or of the `hub`, in a bed with real control planes.
+    /// That it fails is no error; its status says so.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn kubectl(&self, server: &str, arguments: &[&str]) -> Result<Output> {
+        output(self.inside().args(["kubectl", server]).args(arguments), "kubectl")
+    }
+
     /// A command line of the lab that runs inside the bed.
     pub(crate) fn inside(&self) -> Command {
         inside(&self.made.holder, &self.program)
@@ -395,6 +404,10 @@ fn words(fault: &Fault) -> Vec<String> {
         Fault::Heal => vec!["heal".to_owned()],
         Fault::Agent { node, action } => vec!["agent".to_owned(), node.to_string(), word(action)],
         Fault::Manager { action } => vec!["manager".to_owned(), word(action)],
+        Fault::ControllerManager { cluster, action } => {
+            vec!["controller-manager".to_owned(), cluster.to_string(), word(action)]
+        }
+        Fault::ApiServer { server, action } => vec!["api-server".to_owned(), server.clone(), word(action)],
     });
     words
 }

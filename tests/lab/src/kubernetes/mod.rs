@@ -31,6 +31,7 @@ pub(crate) use server::{Server, binaries};
 const STEP: Duration = Duration::from_secs(60);
 /// The namespace of Causeway's programs.
 const SYSTEM: &str = "causeway-system";
+/// Where network-manager serves its health; controller-managers do so at the ports after it.
 const HEALTH_OF_MANAGER: u16 = 8080;
 
 /// Where everything of the control planes lies, in the bed.
@@ -192,7 +193,13 @@ pub(crate) fn write_node(cluster: &Cluster, node: &Node) -> Result<()> {
 
 /// Removes a Node.
 pub(crate) fn remove_node(cluster: &ClusterName, node: &str) -> Result<()> {
-    Server::named(cluster.as_str())?.kubectl(&["delete", "node", node]).map(drop)
+    let member = Server::named(cluster.as_str())?;
+    member.kubectl(&["delete", "node", node])?;
+    // A token is bound to its Node: one that comes back gets another.
+    if let Some(token) = member.kubeconfig(&format!("causeway-agent-{node}")) {
+        fs::remove_file(&token).map_err(LabError::file("remove", Path::new(&token)))?;
+    }
+    Ok(())
 }
 
 fn node_object(node: &Node) -> Value {
@@ -256,6 +263,11 @@ impl Server {
 
     /// A kubeconfig, for a server at `url`, of somebody with a token of a ServiceAccount of Causeway's.
     fn kubeconfig_of_account(&self, account: &str, bound: &[&str], url: &str) -> Result<String> {
+        let node = bound.get(3).map(|node| format!("-{node}")).unwrap_or_default();
+        let name = format!("{account}{node}");
+        if let Some(written) = self.kubeconfig(&name) {
+            return Ok(written);
+        }
         let create = ["create", "token", account, "-n", SYSTEM, "--duration=24h"];
         let mut token = String::new();
         wait_until(&format!("a token for {account} at {}", self.name()), STEP, || {
@@ -267,7 +279,6 @@ impl Server {
                 Err(error) => Err(error.to_string()),
             })
         })?;
-        let node = bound.get(3).map(|node| format!("-{node}")).unwrap_or_default();
-        self.write_kubeconfig(&format!("{account}{node}"), url, &json!({"token": token}))
+        self.write_kubeconfig(&name, url, &json!({"token": token}))
     }
 }

@@ -124,6 +124,12 @@ impl Server {
         self.file("admin.conf")
     }
 
+    /// The kubeconfig of that name, if it was written.
+    pub fn kubeconfig(&self, name: &str) -> Option<String> {
+        let path = self.file(&format!("{name}.conf"));
+        Path::new(&path).exists().then_some(path)
+    }
+
     /// Writes a kubeconfig.
     pub fn write_kubeconfig(&self, name: &str, url: &str, user: &Value) -> Result<String> {
         let authority = folder().join("ca.crt");
@@ -139,7 +145,8 @@ impl Server {
         Ok(path)
     }
 
-    fn daemon(&self) -> Daemon {
+    /// Its process.
+    pub fn daemon(&self) -> Daemon {
         Daemon::part_of_kubernetes(&format!("{}-kube-apiserver", self.name))
     }
 
@@ -203,7 +210,7 @@ impl Server {
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", self.port() + 100),
             "--leader-elect=false".to_owned(),
-            "--use-service-account-credentials=false".to_owned(),
+            "--use-service-account-credentials=true".to_owned(),
             format!("--service-account-private-key-file={}", self.file("sa.key")),
             format!("--root-ca-file={}", folder().join("ca.crt").display()),
             format!("--cert-dir={}", self.file("run")),

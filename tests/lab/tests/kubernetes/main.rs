@@ -1,0 +1,14 @@
+//! Causeway on real API servers: a hub and a control plane for each cluster, every program with just its
+//! ServiceAccount's rights, and real packets between all nodes, pods and Services.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bed;
+
+mod away;
+mod facts;
+mod leave;
+mod steady;
