@@ -17,6 +17,9 @@ deps: ## install the Debian packages that tests and labs use
 build: ## build all programs (development profile)
 	cargo build --locked --workspace --bins
 
+kubernetes: ## build Kubernetes for tests and labs, once; needs Go 1.26
+	@tests/kubernetes/build.sh >/dev/null
+
 release: ## build all programs (release profile)
 	cargo build --locked --release --workspace --bins
 
@@ -27,7 +30,7 @@ image: ## build the image as an OCI layout in target/image, without a container 
 demo: deps release ## three clusters in network namespaces that reach each other
 	$(TARGET)/release/causeway-lab demo
 
-test: deps build ## all tests
+test: deps build kubernetes ## all tests
 	$(NS) cargo test --locked --workspace
 
 bench: deps release ## planner and kernel programming figures against their bounds

@@ -390,8 +390,6 @@ async fn perform(hub: &Writer, member: &Writer, action: Action) -> Result<(), Re
         Action::HubDelete(key, uid) => hub.delete(&key, uid).await,
         Action::MemberApply(object) => member.apply(&object).await,
         Action::MemberDelete(key, uid) => member.delete(&key, uid).await,
-        Action::MemberRelease(key, uid) => {
-            member.remove_finalizer(&key, uid.as_deref(), CLEANUP_FINALIZER).await
-        }
+        Action::MemberRelease(key, uid) => member.release(&key, uid.as_deref(), CLEANUP_FINALIZER).await,
     }
 }

@@ -77,8 +77,8 @@ impl Writer {
         result.map(drop).map_err(|error| RequestError::new(format!("apply status of {key}"), &error))
     }
 
-    /// Makes these finalizers be there, and those go that this manager put there and are not among them. All
-    /// else that it put there goes too, so it is for objects whose spec is somebody else's. With `uid` only on that incarnation of the object; another one, or none, is left alone.
+    /// Makes these finalizers be there, and those go that this manager put there and are not among them.
+    /// With `uid` only on that incarnation of the object; another one, or none, is left alone.
     ///
     /// # Errors
     /// [`RequestError`] that says what was refused, and why.
@@ -102,35 +102,34 @@ impl Writer {
         }
     }
 
-    /// Makes this finalizer not be there, and leaves the others; with `uid` only on that incarnation of the
-    /// object. Server-side apply is of no use for it where this manager owns the spec too: a body without
-    /// the spec would take it away.
+    /// Takes `finalizer` off this incarnation of the object, whatever else it says; another one, or none, is left
+    /// alone. Not by server-side apply, which would give up everything else that this manager applied.
     ///
     /// # Errors
-    /// [`RequestError`] that says what was refused, and why; a conflict if somebody else wrote meanwhile.
-    pub async fn remove_finalizer(
+    /// [`RequestError`] that says what was refused, and why.
+    pub async fn release(
         &self,
         key: &ObjectRef,
         uid: Option<&str>,
         finalizer: &str,
     ) -> Result<(), RequestError> {
+        let failed = |error: &Error| RequestError::new(format!("take {finalizer} off {key}"), error);
         let api = self.api(key);
-        let found = api.get_metadata_opt(&key.name).await;
-        let found = found.map_err(|error| RequestError::new(format!("read {key}"), &error))?;
-        let Some(meta) = found.map(|object| object.metadata) else { return Ok(()) };
-        let finalizers = meta.finalizers.unwrap_or_default();
-        if (uid.is_some() && meta.uid.as_deref() != uid) || !finalizers.iter().any(|one| one == finalizer) {
+        let Some(object) = api.get_metadata_opt(&key.name).await.map_err(|error| failed(&error))? else {
+            return Ok(());
+        };
+        let (meta, is) = (&object.metadata, object.metadata.uid.as_deref());
+        if uid.is_some_and(|uid| is != Some(uid)) {
             return Ok(());
         }
-        let kept: Vec<&String> = finalizers.iter().filter(|one| *one != finalizer).collect();
-        let body = json!({"metadata": {
-            "uid": meta.uid, "resourceVersion": meta.resource_version, "finalizers": kept,
-        }});
+        let rest: Vec<&String> = meta.finalizers.iter().flatten().filter(|one| *one != finalizer).collect();
+        // With the version: who changed the list meanwhile is not undone.
+        let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": rest}});
         let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
-        match api.patch_metadata(&key.name, &params, &Patch::Merge(&body)).await {
+        match api.patch_metadata(&key.name, &params, &Patch::Merge(&patch)).await {
             Ok(_) => Ok(()),
             Err(Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(RequestError::new(format!("remove finalizer of {key}"), &error)),
+            Err(error) => Err(failed(&error)),
         }
     }
 
