@@ -9,7 +9,7 @@ NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)
 .PHONY: help deps build release image demo test bench lint crds fmt clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 deps: ## install the Debian packages that tests and labs use
 	@deploy/install-test-packages.sh
@@ -29,6 +29,9 @@ image: ## build the image as an OCI layout in target/image, without a container 
 
 demo: deps release ## three clusters in network namespaces that reach each other
 	$(TARGET)/release/causeway-lab demo
+
+demo-kubernetes: deps kubernetes release ## a hub and two members with real control planes: join, switch a mode, leave
+	$(TARGET)/release/causeway-lab demo --kubernetes
 
 test: deps build kubernetes ## all tests
 	$(NS) cargo test --locked --workspace

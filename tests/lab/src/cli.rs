@@ -44,7 +44,11 @@ enum LabCommand {
         no_agents: bool,
     },
     /// Show three linked clusters, from nothing to nothing
-    Demo,
+    Demo {
+        /// Show two members and a hub with real control planes instead
+        #[arg(long)]
+        kubernetes: bool,
+    },
     /// End a bed
     Down,
     /// Print the names of the beds that are up
@@ -82,7 +86,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let name = cli.name.as_deref();
     match cli.command {
         LabCommand::Up { file, detach, no_agents } => up(&file, name, detach, no_agents)?,
-        LabCommand::Demo => return demo::run(&own_program()?),
+        LabCommand::Demo { kubernetes: false } => return demo::run(&own_program()?),
+        LabCommand::Demo { kubernetes: true } => return demo::kubernetes::run(&own_program()?),
         LabCommand::Down => Holder::find(name)?.end()?,
         LabCommand::Beds => Holder::all().iter().for_each(|bed| println!("{}", bed.name)),
         LabCommand::Exec { endpoint, command } => {

@@ -2,6 +2,7 @@
 //! gateway's death; and nothing left at the end.
 
 mod host;
+pub(crate) mod kubernetes;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -91,12 +92,7 @@ fn reachability(lab: &Lab, limit: Duration) -> Result<bool> {
 
 /// Runs `causeway explain` in the bed for each path.
 fn explain(lab: &Lab, program: &Path) -> Result<bool> {
-    let Programs::In(directory) = Programs::beside(program) else { return Ok(true) };
-    let causeway = directory.join("causeway");
-    if !causeway.exists() {
-        return Err(LabError::MissingBinary(causeway));
-    }
-    let causeway = causeway.display().to_string();
+    let causeway = causeway(program)?;
     let mut fine = true;
     for (from, to, what) in PATHS {
         let address = lab.address(from, to, Family::V4)?.to_string();
@@ -108,6 +104,12 @@ fn explain(lab: &Lab, program: &Path) -> Result<bool> {
         fine &= output.status.success();
     }
     Ok(fine)
+}
+
+/// The program `causeway` beside the lab's.
+fn causeway(program: &Path) -> Result<String> {
+    let causeway = program.with_file_name("causeway");
+    if causeway.exists() { Ok(causeway.display().to_string()) } else { Err(LabError::MissingBinary(causeway)) }
 }
 
 fn streams(lab: &Lab, pairs: &[(&str, &str)]) -> Result<Vec<Stream>> {
