@@ -1,5 +1,5 @@
-//! An agent's objects at the API server of its own cluster: one NodeConfig, the ClusterLinks, and by label
-//! just the PeerSlices that the node's role needs.
+//! An agent's objects at the API server of its own cluster: one NodeConfig, the ClusterLinks, by label just
+//! the PeerSlices that the node's role needs, and the ClusterNode in which it may be asked for its addresses.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::plans::{Need, Plans};
 use crate::report::Report;
+use crate::source::underlay::Underlay;
 
 /// The name under which fields are owned.
 const MANAGER: &str = "causeway-agent";
@@ -39,6 +40,7 @@ pub struct Member {
     pending: Vec<Change>,
     complaints: Complaints,
     status: Status,
+    underlay: Underlay,
 }
 
 /// The status that is to be written.
@@ -56,7 +58,9 @@ impl Member {
     pub fn new(client: Client, namespace: &str, node: &NodeName, health: Health) -> Member {
         let mut replica = Replica::passing_on(client.clone());
         let here = Selection { namespace: Some(namespace.to_owned()), ..Selection::default() };
-        replica.select(Kind::NodeConfig, Selection { name: Some(node.to_string()), ..here.clone() });
+        for kind in [Kind::NodeConfig, Kind::ClusterNode] {
+            replica.select(kind, Selection { name: Some(node.to_string()), ..here.clone() });
+        }
         replica.select(Kind::ClusterLink, here);
         health.not_ready("plan", "not read yet");
         Member {
@@ -69,6 +73,7 @@ impl Member {
             pending: Vec::new(),
             complaints: Complaints::default(),
             status: Status::default(),
+            underlay: Underlay::default(),
         }
     }
 
@@ -108,6 +113,7 @@ impl Member {
                     }
                 }
                 (status, result) = writing => self.wrote(status, result),
+                never = self.underlay.progress(&self.writer) => match never {},
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
         }
@@ -119,6 +125,7 @@ impl Member {
             if change.key().kind != Kind::PeerSlice {
                 self.ahead.handle(change);
             }
+            self.underlay.handle(change);
         }
         self.pending.extend(changes);
         self.say_problems();

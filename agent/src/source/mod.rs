@@ -3,6 +3,7 @@
 
 mod directory;
 mod member;
+mod underlay;
 
 pub use directory::Directory;
 pub use member::Member;

@@ -2,7 +2,7 @@
 //! service CIDRs, each with its source, and the facts of each node.
 //!
 //! [`sources`] says what to watch. Whoever watches it tells [`Found`] what is there, object by object; each
-//! is [read](read::read) once into the few facts that count, and one that cannot be read is a finding that
+//! is [read](read::statement) once into the few facts that count, and one that cannot be read is a finding that
 //! disturbs nothing else. [`Found::cluster`] and [`Found::node`] then say what follows, at any time.
 //!
 //! Unknown is not empty: nothing is said to be missing before every source that could have it was heard.

@@ -22,12 +22,18 @@ pub(crate) fn run(program: &Path) -> Result<ExitCode> {
     };
     let before = HostState::read();
     let topology = Topology::parse(TOPOLOGY, "kubernetes.yaml")?;
-    step(1, "A hub and two members: API servers, nodes, pods; `causeway install hub`, `causeway join` for each");
+    step(
+        1,
+        "A hub and two members: API servers, nodes, pods; `causeway install hub`, `causeway join` for each",
+    );
     describe(&topology);
     let lab = Lab::up(program, topology, Programs::beside(program))?;
     let namespace = host::pid_namespace(&lab.pid().to_string()).unwrap_or_default();
 
-    step(2, "CIDRs are found, plans are made and copied, agents program their kernels; until every pair answers");
+    step(
+        2,
+        "CIDRs are found, plans are made and copied, agents program their kernels; until every pair answers",
+    );
     let mut fine = reachability(&lab, READY)?;
 
     step(3, "What the objects say, at the hub and at a member");
@@ -36,9 +42,16 @@ pub(crate) fn run(program: &Path) -> Result<ExitCode> {
     fine &= show(&lab, "west", &["get", "nodeconfigs", "-A"])?;
 
     step(4, "A mode is switched: east is reached through gateways from now on");
-    fine &= show(&lab, "hub", &["patch", "cluster", "east", "--type=merge", "-p", r#"{"spec":{"mode":"Gateway"}}"#])?;
+    fine &= show(
+        &lab,
+        "hub",
+        &["patch", "cluster", "east", "--type=merge", "-p", r#"{"spec":{"mode":"Gateway"}}"#],
+    )?;
     wait_until("the link to east to lead through gateways", READY, || {
-        let via = lab.kubectl("hub", &["get", "clusterlink", "east", "-n", "causeway-cluster-west", "-o", "jsonpath={.spec.via}"])?;
+        let via = lab.kubectl(
+            "hub",
+            &["get", "clusterlink", "east", "-n", "causeway-cluster-west", "-o", "jsonpath={.spec.via}"],
+        )?;
         Ok(if via.stdout == "Gateways" { Ok(()) } else { Err(via.stdout) })
     })?;
     fine &= reachability(&lab, READY)?;

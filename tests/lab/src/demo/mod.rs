@@ -109,7 +109,11 @@ fn explain(lab: &Lab, program: &Path) -> Result<bool> {
 /// The program `causeway` beside the lab's.
 fn causeway(program: &Path) -> Result<String> {
     let causeway = program.with_file_name("causeway");
-    if causeway.exists() { Ok(causeway.display().to_string()) } else { Err(LabError::MissingBinary(causeway)) }
+    if causeway.exists() {
+        Ok(causeway.display().to_string())
+    } else {
+        Err(LabError::MissingBinary(causeway))
+    }
 }
 
 fn streams(lab: &Lab, pairs: &[(&str, &str)]) -> Result<Vec<Stream>> {

@@ -82,6 +82,38 @@ fn nodes_modes_and_cidrs_are_followed() {
 }
 
 #[test]
+fn agents_find_the_underlay_addresses_of_their_nodes() {
+    let lab = well(
+        "underlay",
+        r#"
+clusters:
+  - {name: east, nodes: 2, spec: {underlay: {source: Interface, interface: eth0}}}
+  - {name: west, nodes: 1, spec: {underlay: {source: CanReach, canReach: 172.16.0.1}}}
+"#,
+    );
+    let underlay = |cluster: &str, node: &str| {
+        let namespace = format!("causeway-cluster-{cluster}");
+        get(&lab, "hub", &["clusternode", node, "-n", &namespace])["spec"]["underlay"].clone()
+    };
+    assert_eq!(underlay("east", "n1"), json!(["172.16.0.11", "fd20::b"]));
+    assert_eq!(underlay("west", "n1"), json!(["172.16.4.11"]));
+
+    // An address that changes is followed.
+    for command in
+        [["addr", "add", "172.16.0.77/22", "dev", "eth0"], ["addr", "del", "172.16.0.12/22", "dev", "eth0"]]
+    {
+        crate::common::in_bed(&lab, "east/n2", &[&["ip"], &command[..]].concat());
+    }
+    crate::common::in_bed(&lab, "east/n2", &["ip", "route", "replace", "default", "via", "172.16.0.1"]);
+    becomes("the new address to be known", json!(["172.16.0.77", "fd20::c"]), || underlay("east", "n2"));
+    becomes("the node to be programmed with it", Some("True InKernel".to_owned()), || {
+        let config = get(&lab, "east", &["nodeconfig", "n2", "-n", "causeway-system"]);
+        let is_new = config["spec"]["underlay"][0] == "172.16.0.77";
+        condition(&config, "Programmed").filter(|_| is_new)
+    });
+}
+
+#[test]
 fn overlapping_clusters_reach_each_other_under_global_cidrs() {
     let lab = well(
         "overlap",
