@@ -106,14 +106,15 @@ impl Member {
             Update::Deleted(name) => self.deleted(id, name),
             Update::Complete => {
                 self.troubles.remove(&id);
-                self.complete.insert(id);
                 let knew = self.found.is_known(spec);
                 match id {
                     WatchId::Nodes => self.found.nodes_complete(),
                     WatchId::Source(source) => self.found.complete(source),
                     WatchId::Copies(_) | WatchId::Resolve => {}
                 }
-                if knew { Vec::new() } else { self.all_nodes() }
+                // What was looked at before this was known could not be decided then.
+                let news = self.complete.insert(id) || !knew;
+                if news { self.all_nodes() } else { Vec::new() }
             }
             Update::Trouble(trouble) => {
                 let knew = self.found.is_known(spec);
@@ -224,5 +225,26 @@ fn describe(id: WatchId) -> String {
         WatchId::Source(source) => source.describe().to_owned(),
         WatchId::Copies(kind) => format!("{} of this cluster", kind.plural()),
         WatchId::Resolve => "clusternodes of this cluster".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_looked_at_again_when_a_watch_that_decides_about_them_is_complete() {
+        let (mut member, spec) = (Member::default(), ClusterSpec::default());
+        let node = serde_json::from_value(serde_json::json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
+        }));
+        member.take(WatchId::Nodes, Update::Applied(Box::new(node.unwrap())), &spec);
+        let sources =
+            sources(causeway_api::CniType::Auto).into_iter().map(|source| WatchId::Source(source.id));
+        for id in [WatchId::Nodes].into_iter().chain(sources).chain([WatchId::Resolve]) {
+            let items = member.take(id, Update::Complete, &spec);
+            assert!(items.contains(&Item::Resolve("n1".to_owned())), "{id:?}: {items:?}");
+        }
+        assert!(member.take(WatchId::Resolve, Update::Complete, &spec).is_empty());
     }
 }

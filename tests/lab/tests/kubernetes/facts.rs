@@ -4,6 +4,7 @@ use causeway_model::NodeId;
 use serde_json::json;
 
 use crate::bed::{becomes, becomes_well, condition, get, kubectl, names, well};
+use crate::common::in_bed;
 
 const MIXED: &str = r#"
 clusters:
@@ -99,12 +100,14 @@ clusters:
     assert_eq!(underlay("west", "n1"), json!(["172.16.4.11"]));
 
     // An address that changes is followed.
-    for command in
-        [["addr", "add", "172.16.0.77/22", "dev", "eth0"], ["addr", "del", "172.16.0.12/22", "dev", "eth0"]]
-    {
-        crate::common::in_bed(&lab, "east/n2", &[&["ip"], &command[..]].concat());
+    for command in [
+        "addr del 172.16.0.12/22 dev eth0",
+        "addr add 172.16.0.77/22 dev eth0",
+        "route add default via 172.16.0.1",
+    ] {
+        let words: Vec<&str> = ["ip"].into_iter().chain(command.split(' ')).collect();
+        in_bed(&lab, "east/n2", &words);
     }
-    crate::common::in_bed(&lab, "east/n2", &["ip", "route", "replace", "default", "via", "172.16.0.1"]);
     becomes("the new address to be known", json!(["172.16.0.77", "fd20::c"]), || underlay("east", "n2"));
     becomes("the node to be programmed with it", Some("True InKernel".to_owned()), || {
         let config = get(&lab, "east", &["nodeconfig", "n2", "-n", "causeway-system"]);
