@@ -4,7 +4,7 @@
 # Does nothing where all of it is there.
 set -euo pipefail
 
-declare -A package=([openssl]=openssl [strip]=binutils [ip]=iproute2 [bridge]=iproute2 [nft]=nftables [iptables-nft]=iptables
+declare -A package=([strip]=binutils [ip]=iproute2 [bridge]=iproute2 [nft]=nftables [iptables-nft]=iptables
     [ping]=iputils-ping [nsenter]=util-linux [unshare]=util-linux [setpriv]=util-linux
     [sysctl]=procps [cc]=gcc [openssl]=openssl)
 missing=()

@@ -119,7 +119,8 @@ impl Credential {
                 None if self.held.is_held() && self.is_due() => match self.renew().await {
                     Ok(client) => Some(client),
                     Err(error) => {
-                        tracing::error!("the hub's credential is not renewed: {error}; trying again");
+                        complaints
+                            .say([format!("the hub's credential is not renewed: {error}; trying again")]);
                         wait = RETRY;
                         None
                     }

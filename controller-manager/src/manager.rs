@@ -10,7 +10,7 @@ use causeway_api::{
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
-use causeway_discovery::{ClusterFindings, Cni, SourceId, impossible_service, sources};
+use causeway_discovery::{ClusterFindings, Cni, SourceId, impossible_service, sources, valid_range};
 use causeway_kubernetes::{
     Client, Held, Queue, Replica, RequestError, Selection, Watches, Writer, dry_run_error,
 };
@@ -34,6 +34,9 @@ const REQUESTS: usize = 32;
 const BATCH: usize = 2048;
 /// How long a sum over many nodes rests after it was written.
 const REST: Duration = Duration::from_secs(2);
+
+/// How long until the API server is asked for its service CIDRs again.
+const ASK: Duration = Duration::from_secs(30);
 
 /// What comes from outside of the two API servers.
 pub struct Signals {
@@ -68,7 +71,10 @@ pub struct Manager {
     stale: bool,
     whole: bool,
     asking: Option<BoxFuture<'static, Option<String>>>,
-    asked: bool,
+    /// When the API server may be asked for its service CIDRs.
+    ask_next: Option<Instant>,
+    /// Whether roles or links may ask for other slices.
+    reselect: bool,
 }
 
 impl Manager {
@@ -113,7 +119,8 @@ impl Manager {
             stale: true,
             whole: false,
             asking: None,
-            asked: false,
+            ask_next: None,
+            reselect: true,
         }
     }
 
@@ -123,7 +130,14 @@ impl Manager {
             self.settle();
             self.start_requests();
             self.say();
-            let due = self.queue.next_due().into_iter().chain(self.resting.values().min().copied()).min();
+            let may_ask = self.asking.is_none();
+            let due = [
+                self.queue.next_due(),
+                self.resting.values().min().copied(),
+                self.ask_next.filter(|_| may_ask),
+            ];
+            // Nothing is due for one that stands by.
+            let due = due.into_iter().flatten().min().filter(|_| self.held.is_held());
             let asking = async {
                 match &mut self.asking {
                     Some(asking) => asking.await,
@@ -173,8 +187,11 @@ impl Manager {
     }
 
     fn hub_changed(&mut self, changes: &[Change]) {
+        // That a watch is complete is told without a change.
+        self.reselect |= changes.is_empty();
         for change in changes {
             let key = change.key();
+            self.reselect |= matches!(key.kind, Kind::NodeConfig | Kind::ClusterLink);
             if key.kind == Kind::Cluster {
                 // Its spec may ask for other sources, labels and addresses.
                 self.stale = true;
@@ -210,11 +227,14 @@ impl Manager {
             }
             let lacks_services = found.as_ref().is_some_and(|found| found.service_cidrs.is_empty());
             (self.found, self.cni) = (found, cni);
-            if lacks_services && !self.asked && self.held.is_held() {
-                self.asked = true;
-                self.asking =
-                    Some(ask_for_services(self.member_writer.client().clone(), self.namespace.clone()));
-            }
+            self.ask_next = self.ask_next.or(Some(Instant::now())).filter(|_| lacks_services);
+        }
+        if self.asking.is_none()
+            && self.held.is_held()
+            && self.ask_next.is_some_and(|at| at <= Instant::now())
+        {
+            self.ask_next = Some(Instant::now() + ASK);
+            self.asking = Some(ask_for_services(self.member_writer.client().clone(), self.namespace.clone()));
         }
         let whole = self.hub.is_complete() && self.hub.has(Kind::PeerSlice) && self.member.has_copies();
         if whole && !self.whole {
@@ -244,7 +264,8 @@ impl Manager {
 
     /// Reads the slices that any node of this cluster needs.
     fn select_slices(&mut self) {
-        if !(self.hub.has(Kind::ClusterLink) && self.hub.has(Kind::NodeConfig)) {
+        let read = self.hub.has(Kind::ClusterLink) && self.hub.has(Kind::NodeConfig);
+        if !read || !std::mem::take(&mut self.reselect) {
             return;
         }
         let links: Vec<LinkPlan> = self
@@ -320,10 +341,13 @@ impl Manager {
 
     fn answered(&mut self, answer: Option<String>) {
         self.asking = None;
-        if let Some(error) = answer {
+        let Some(error) = answer else { return };
+        if valid_range(&error).is_empty() {
+            self.member.found.unavailable(SourceId::ServiceError, &error);
+        } else {
             self.member.found.applied(SourceId::ServiceError, "", &Value::String(error));
-            self.stale = true;
         }
+        self.stale = true;
     }
 
     fn say(&mut self) {

@@ -154,7 +154,8 @@ impl Member {
                     Some(copied) => self.copies.insert(key.clone(), copied),
                     None => self.copies.remove(&key),
                 };
-                if before.as_ref() == self.copies.get(&key) { Vec::new() } else { copy_items(key) }
+                let after = self.copies.get(&key);
+                if before.as_ref() == after { Vec::new() } else { copy_items(&key, [before.as_ref(), after]) }
             }
             WatchId::Resolve => {
                 let Ok(Object::ClusterNode(node)) = read_object(Kind::ClusterNode, object) else {
@@ -179,8 +180,8 @@ impl Member {
             }
             WatchId::Copies(kind) => {
                 let key = (kind, name);
-                self.copies.remove(&key);
-                copy_items(key)
+                let before = self.copies.remove(&key);
+                copy_items(&key, [before.as_ref(), None])
             }
             WatchId::Resolve => {
                 self.resolved.remove(&name);
@@ -202,11 +203,15 @@ fn source_items(nodes: BTreeSet<String>) -> Vec<Item> {
     nodes.into_iter().map(Item::ClusterNode).chain([Item::ClusterStatus]).collect()
 }
 
-fn copy_items((kind, name): (Kind, String)) -> Vec<Item> {
+/// What follows from a copy that changed. What the node's agent says is in the sums.
+fn copy_items((kind, name): &(Kind, String), before_and_after: [Option<&Copied>; 2]) -> Vec<Item> {
+    let reports = before_and_after.into_iter().flatten().filter_map(|copied| copied.report.as_ref());
+    let links: BTreeSet<&String> = reports.flat_map(|report| report.links.keys()).collect();
+    let sums = links.into_iter().map(|remote| Item::LinkStatus(remote.clone()));
+    let copy = Item::Copy(*kind, name.clone());
     match kind {
-        // Its status is in the sums.
-        Kind::NodeConfig => vec![Item::Copy(kind, name), Item::ClusterStatus],
-        _ => vec![Item::Copy(kind, name)],
+        Kind::NodeConfig => [copy, Item::ClusterStatus].into_iter().chain(sums).collect(),
+        _ => vec![copy],
     }
 }
 
@@ -246,5 +251,28 @@ mod tests {
             assert!(items.contains(&Item::Resolve("n1".to_owned())), "{id:?}: {items:?}");
         }
         assert!(member.take(WatchId::Resolve, Update::Complete, &spec).is_empty());
+    }
+    #[test]
+    fn what_an_agent_says_of_a_link_is_summed_up_whenever_it_says_so() {
+        let (mut member, spec) = (Member::default(), ClusterSpec::default());
+        let config = |ready: bool| {
+            let object = serde_json::from_value(serde_json::json!({
+                "apiVersion": causeway_api::API_VERSION, "kind": "NodeConfig",
+                "metadata": {"name": "n1", "labels": {causeway_api::COPIED_LABEL: "true"}},
+                "spec": {
+                    "cluster": "a", "role": "Node", "overlay": ["198.18.0.1", "fd63::1"],
+                    "tunnels": {"bridge": {"vni": 54, "port": 4876}},
+                },
+                "status": {"links": [{"remoteCluster": "b", "ready": ready}]},
+            }));
+            Update::Applied(Box::new(object.unwrap()))
+        };
+        let id = WatchId::Copies(Kind::NodeConfig);
+        let link = Item::LinkStatus("b".to_owned());
+        assert!(member.take(id, config(true), &spec).contains(&link));
+        assert!(member.take(id, config(true), &spec).is_empty());
+        assert!(member.take(id, config(false), &spec).contains(&link));
+        let gone = Update::Deleted(ObjectName { namespace: None, name: "n1".to_owned() });
+        assert!(member.take(id, gone, &spec).contains(&link));
     }
 }

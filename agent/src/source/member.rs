@@ -162,14 +162,10 @@ impl Member {
 
     fn say_problems(&mut self) {
         let problems: Vec<String> = self.replica.problems().collect();
+        // A node that takes no part has no NodeConfig, and nothing is wrong with it.
         if !problems.is_empty() {
             self.health.not_ready("plan", problems.join("; "));
-        } else if self.plans.config().is_none() && self.pending.is_empty() {
-            self.health.not_ready(
-                "plan",
-                "this node has no NodeConfig; is controller-manager running, and does the cluster take part?",
-            );
-        } else {
+        } else if self.replica.is_complete() {
             self.health.ready("plan");
         }
         self.complaints.say(problems.into_iter().chain(self.plans.complaints().cloned()));

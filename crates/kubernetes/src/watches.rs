@@ -114,9 +114,13 @@ pub enum Update {
     Trouble(Trouble),
 }
 
+type Events = BoxStream<'static, Result<Event<DynamicObject>, watcher::Error>>;
+
 /// One watch, which remembers what it spoke of.
 struct Watch {
-    events: BoxStream<'static, Result<Event<DynamicObject>, watcher::Error>>,
+    /// Begins anew, with a list.
+    begin: Box<dyn Fn() -> Events + Send>,
+    events: Events,
     known: BTreeSet<ObjectName>,
     listed: BTreeSet<ObjectName>,
     /// Updates that are due before the next event.
@@ -129,8 +133,14 @@ struct Watch {
 
 impl Watch {
     fn new(client: Client, resource: &Resource, known: BTreeSet<ObjectName>) -> Watch {
-        let events = watcher::watcher(resource.api(client), resource.config()).boxed();
-        Watch { events, known, listed: BTreeSet::new(), due: Vec::new(), failures: 0, pause: None }
+        let resource = resource.clone();
+        let begin = move || watcher::watcher(resource.api(client.clone()), resource.config()).boxed();
+        Watch::of(Box::new(begin), known)
+    }
+
+    fn of(begin: Box<dyn Fn() -> Events + Send>, known: BTreeSet<ObjectName>) -> Watch {
+        let events = begin();
+        Watch { begin, events, known, listed: BTreeSet::new(), due: Vec::new(), failures: 0, pause: None }
     }
 
     fn handle(&mut self, event: Result<Event<DynamicObject>, watcher::Error>) {
@@ -190,6 +200,9 @@ impl Stream for Watch {
                     return Poll::Pending;
                 }
                 self.pause = None;
+                // With a list, so that it ends in saying that all is well again: a watch that is taken up
+                // where it broke off says nothing until something changes.
+                self.events = (self.begin)();
             }
             match self.events.poll_next_unpin(cx) {
                 Poll::Ready(Some(event)) => self.handle(event),
@@ -294,14 +307,12 @@ mod tests {
     }
 
     fn watch() -> Watch {
-        Watch {
-            events: futures::stream::pending().boxed(),
-            known: BTreeSet::new(),
-            listed: BTreeSet::new(),
-            due: Vec::new(),
-            failures: 0,
-            pause: None,
-        }
+        Watch::of(Box::new(|| futures::stream::pending().boxed()), BTreeSet::new())
+    }
+
+    fn refused() -> Result<Event<DynamicObject>, watcher::Error> {
+        let status = kube_client::core::Status::failure("no", "Forbidden").with_code(403);
+        Err(watcher::Error::InitialListFailed(kube_client::Error::Api(status.boxed())))
     }
 
     fn said(watch: &mut Watch, events: Vec<Event<DynamicObject>>) -> Vec<String> {
@@ -351,13 +362,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_cannot_list_waits_longer_each_time() {
-        let refused = || {
-            let status = kube_client::core::Status::failure("no", "Forbidden").with_code(403);
-            Err(watcher::Error::InitialListFailed(kube_client::Error::Api(status.boxed())))
-        };
-        let attempts = (0..8).flat_map(move |_| [Ok(Event::Init), refused()]);
-        let mut watch = watch();
-        watch.events = futures::stream::iter(attempts).chain(futures::stream::pending()).boxed();
+        let begin = || futures::stream::iter([Ok(Event::Init), refused()]).boxed();
+        let mut watch = Watch::of(Box::new(begin), BTreeSet::new());
         let mut at = Vec::new();
         let start = tokio::time::Instant::now();
         for _ in 0..8 {
@@ -366,5 +372,19 @@ mod tests {
         }
         let waits: Vec<u128> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 10_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_trouble_it_says_that_all_is_well_though_nothing_changed() {
+        let begin = || {
+            let list = [Ok(Event::Init), Ok(Event::InitApply(object("a"))), Ok(Event::InitDone), refused()];
+            futures::stream::iter(list).boxed()
+        };
+        let mut watch = Watch::of(Box::new(begin), BTreeSet::new());
+        for _ in 0..2 {
+            assert!(matches!(watch.next().await, Some(Update::Applied(_))));
+            assert!(matches!(watch.next().await, Some(Update::Complete)));
+            assert!(matches!(watch.next().await, Some(Update::Trouble(_))));
+        }
     }
 }

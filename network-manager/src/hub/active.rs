@@ -64,7 +64,13 @@ impl<'a> Active<'a> {
             self.plan();
             self.start_requests();
             self.say();
-            let due = self.queue.next_due().into_iter().chain(self.registrar.next_due()).min();
+            let due = self
+                .queue
+                .next_due()
+                .into_iter()
+                .chain(self.registrar.next_due())
+                .min()
+                .filter(|_| self.held.is_held());
             tokio::select! {
                 changes = self.replica.changed() => self.planning.handle(&changes),
                 Some((key, result)) = self.requests.next() => self.finish(&key, result),
