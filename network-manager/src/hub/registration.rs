@@ -78,10 +78,11 @@ impl Registrar {
         Registrar { writer, held, entries: BTreeMap::new(), under_way: FuturesUnordered::new() }
     }
 
-    /// Whether the cluster's namespace is there.
+    /// Whether the cluster's namespace is there, as far as is known: one with our finalizer was registered
+    /// before, and is not waited for, since after a start there may be very many objects of it.
     pub fn has_namespace(&self, cluster: &ClusterName) -> bool {
         match self.entries.get(cluster) {
-            Some(Entry { task: Task::Register { .. }, done, .. }) => *done,
+            Some(Entry { task: Task::Register { has_finalizer, .. }, done, .. }) => *done || *has_finalizer,
             // What is left of a cluster that is gone, or going, may be removed.
             Some(_) | None => true,
         }
