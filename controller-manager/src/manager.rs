@@ -223,6 +223,8 @@ impl Manager {
                 self.open(self.member.all_nodes());
             }
             if found != self.found {
+                // Others route by what was found: that does not wait as a sum does.
+                self.resting.remove(&Item::ClusterStatus);
                 self.open([Item::ClusterStatus]);
             }
             let lacks_services = found.as_ref().is_some_and(|found| found.service_cidrs.is_empty());
