@@ -18,7 +18,7 @@ build: ## build all programs (development profile)
 	cargo build --locked --workspace --bins
 
 kubernetes: ## build Kubernetes for tests and labs, once; needs Go 1.26
-	@tests/kubernetes/build.sh >/dev/null
+	@[ -n "$$KUBEBUILDER_ASSETS" ] || tests/kubernetes/build.sh >/dev/null
 
 release: ## build all programs (release profile)
 	cargo build --locked --release --workspace --bins
