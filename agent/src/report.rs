@@ -17,7 +17,7 @@ pub struct Report {
     verdicts: Vec<Verdict>,
     /// `None` leaves what was told before.
     foreign_chains: Option<Vec<String>>,
-    links: Option<Vec<LinkState>>,
+    links: Vec<LinkState>,
 }
 
 impl Report {
@@ -39,7 +39,7 @@ impl Report {
         Report {
             verdicts: verdicts(removed, result),
             foreign_chains: result.as_ref().ok().map(|pass| pass.foreign_chains.clone()),
-            links: Some(links),
+            links,
         }
     }
 
@@ -51,9 +51,7 @@ impl Report {
         if let Some(chains) = &self.foreign_chains {
             status.foreign_chains.clone_from(chains);
         }
-        if let Some(links) = &self.links {
-            status.links.clone_from(links);
-        }
+        status.links.clone_from(&self.links);
         status.conditions = update(&status.conditions, &self.verdicts, generation, &Time(Timestamp::now()));
         status
     }

@@ -5,8 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use causeway_api::{
-    CLEANUP_FINALIZER, Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, ObjectRef, PEERS_LABEL,
-    peers_label,
+    CLEANUP_FINALIZER, Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, ObjectRef, peers_selector,
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
@@ -285,15 +284,9 @@ impl Manager {
                 roles.insert(role, read.value.id);
             }
         }
-        let need: BTreeSet<String> = roles
-            .iter()
-            .flat_map(|(role, id)| needed_slices(id, *role, &links))
-            .map(|(cluster, scope)| peers_label(&cluster, scope))
-            .collect();
-        // No PeerSlice has this value, which lacks a dot.
-        let choice =
-            if need.is_empty() { "none".to_owned() } else { need.into_iter().collect::<Vec<_>>().join(",") };
-        let labels = Some(format!("{PEERS_LABEL} in ({choice})"));
+        let need: BTreeSet<_> =
+            roles.iter().flat_map(|(role, id)| needed_slices(id, *role, &links)).collect();
+        let labels = Some(peers_selector(&need));
         let namespace = Some(SHARED_NAMESPACE.to_owned());
         self.hub.select(Kind::PeerSlice, Selection { namespace, labels, ..Selection::default() });
     }

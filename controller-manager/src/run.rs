@@ -45,7 +45,7 @@ pub async fn run(args: Cli) -> Result<(), RunError> {
     let health = Health::new();
     health.not_ready("hub", "no kubeconfig of the hub was read yet");
     let served = health::serve(args.listen, health.clone());
-    let identity = format!("{}-{}", causeway_daemon::host_name(), std::process::id());
+    let identity = causeway_daemon::identity();
     let mut lease = Lease::new(member.clone(), LeaseSettings::new(&args.namespace, MANAGER, identity));
     let held = lease.held();
     let (active, activity) = watch::channel(false);

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use causeway_api::{
-    CausewayObject, Change, Kind, NodeConfig, Object, ObjectRef, PEERS_LABEL, StatusWriter, own_status,
-    peers_label,
+    CausewayObject, Change, Kind, NodeConfig, Object, ObjectRef, StatusWriter, own_status, peers_selector,
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
@@ -153,10 +152,7 @@ impl Member {
     }
 
     fn selection(&self, need: &Need) -> Selection {
-        let peers: Vec<String> = need.iter().map(|(cluster, scope)| peers_label(cluster, *scope)).collect();
-        // No label has an empty choice; no PeerSlice has this value, which lacks a dot.
-        let choice = if peers.is_empty() { "none".to_owned() } else { peers.join(",") };
-        let labels = Some(format!("{PEERS_LABEL} in ({choice})"));
+        let labels = Some(peers_selector(need));
         Selection { namespace: Some(self.namespace.clone()), labels, ..Selection::default() }
     }
 

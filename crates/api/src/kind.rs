@@ -47,6 +47,15 @@ pub fn peers_label(cluster: &ClusterName, scope: Scope) -> String {
     format!("{cluster}.{}", scope_label(scope))
 }
 
+/// A label selector for the PeerSlices of these clusters and scopes.
+pub fn peers_selector<'a>(peers: impl IntoIterator<Item = &'a (ClusterName, Scope)>) -> String {
+    let labels: Vec<String> =
+        peers.into_iter().map(|(cluster, scope)| peers_label(cluster, *scope)).collect();
+    // No selector has an empty choice; no PeerSlice has this value, which lacks a dot.
+    let choice = if labels.is_empty() { "none".to_owned() } else { labels.join(",") };
+    format!("{PEERS_LABEL} in ({choice})")
+}
+
 /// The name of the PeerSlice `id`: `CLUSTER.nodes.N` or `CLUSTER.gateways.N`. A cluster's name has no
 /// dot, so two slices never share a name.
 pub fn slice_name(id: &SliceId) -> String {

@@ -38,10 +38,12 @@ pub fn start_logging(format: LogFormat) {
     }
 }
 
-/// The host's name, in a Pod the Pod's; `unknown` where it cannot be read.
-pub fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
+/// What tells this process from others that want the same Lease: the host's name, in a Pod the Pod's, and its
+/// process number.
+pub fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "unknown" } else { host.trim() };
+    format!("{host}-{}", std::process::id())
 }
 
 /// Runs `work` to its end on this thread: a daemon has one owner of its state, and so one thread.

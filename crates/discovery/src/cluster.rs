@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_api::conditions::{DISCOVERED, Verdict};
-use causeway_api::{Cidr, ClusterSpec, CniType, DiscoveredCidr};
+use causeway_api::{Choice, Cidr, ClusterSpec, CniType, DiscoveredCidr};
 use causeway_model::Prefix;
 
 use crate::found::{Found, Heard, cni_type};
@@ -214,23 +214,16 @@ pub(crate) fn findings(found: &Found, spec: &ClusterSpec) -> ClusterFindings {
     let pods = pods(found, spec, cni.as_ref());
     let services = services(found, spec);
     ClusterFindings {
-        cni: cni.as_ref().map(|cni| name(cni.type_).to_owned()),
+        cni: cni.as_ref().map(|cni| name(cni.type_)),
         verdict: verdict(found, spec, cni.as_ref(), &pods, &services),
         pod_cidrs: listed(&pods, POD_CIDRS),
         service_cidrs: listed(&services, SERVICE_CIDRS),
     }
 }
 
-fn name(cni: CniType) -> &'static str {
-    match cni {
-        CniType::Auto => "auto",
-        CniType::Calico => "calico",
-        CniType::Flannel => "flannel",
-        CniType::Cilium => "cilium",
-        CniType::KubeOvn => "kube-ovn",
-        CniType::Antrea => "antrea",
-        CniType::Generic => "generic",
-    }
+/// As the API writes it.
+fn name(cni: CniType) -> String {
+    Choice::from(cni).as_str().to_owned()
 }
 
 fn verdict(

@@ -157,11 +157,7 @@ impl Replica {
     }
 
     fn applied(&mut self, kind: Kind, object: DynamicObject) -> Option<Change> {
-        let name = ObjectName {
-            namespace: object.metadata.namespace.clone(),
-            name: object.metadata.name.clone().unwrap_or_default(),
-        };
-        let key = key(kind, name);
+        let key = key(kind, ObjectName::of(&object));
         match read_object(kind, object) {
             Ok(object) => {
                 self.unusable.remove(&key);

@@ -93,7 +93,7 @@ pub struct ObjectName {
 }
 
 impl ObjectName {
-    fn of(object: &DynamicObject) -> ObjectName {
+    pub(crate) fn of(object: &DynamicObject) -> ObjectName {
         ObjectName {
             namespace: object.metadata.namespace.clone(),
             name: object.metadata.name.clone().unwrap_or_default(),

@@ -189,7 +189,6 @@ fn send(
 async fn perform(writer: &Writer, key: &ObjectRef, request: Request) -> Result<(), RequestError> {
     match request {
         Request::Apply(object, status) => {
-            let object: Box<Object> = object;
             writer.apply(&object).await?;
             match status {
                 Some(status) => writer.apply_status(key, &status).await,

@@ -28,7 +28,7 @@ pub async fn run(args: HubArgs) -> Result<(), RunError> {
     let health = Health::new();
     health.not_ready("objects", "not read yet");
     let served = health::serve(args.listen, health.clone());
-    let identity = format!("{}-{}", causeway_daemon::host_name(), std::process::id());
+    let identity = causeway_daemon::identity();
     let settings = LeaseSettings::new(&args.namespace, MANAGER, identity);
     let mut hub = Hub {
         replica: replica(client.clone(), &args.namespace),
