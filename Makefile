@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tests and labs need network and mount namespaces: root, or a user namespace where that is allowed.
 NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)
 
-.PHONY: help deps build release image demo test bench lint crds fmt clean
+.PHONY: help deps build kubernetes release image demo demo-kubernetes test bench lint crds fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -18,7 +18,8 @@ build: ## build all programs (development profile)
 	cargo build --locked --workspace --bins
 
 kubernetes: ## build Kubernetes for tests and labs, once; needs Go 1.26
-	@[ -n "$$KUBEBUILDER_ASSETS" ] || tests/kubernetes/build.sh >/dev/null
+	@[ -n "$$KUBEBUILDER_ASSETS" ] || tests/kubernetes/build.sh newest >/dev/null
+	@tests/kubernetes/build.sh oldest >/dev/null
 
 release: ## build all programs (release profile)
 	cargo build --locked --release --workspace --bins
@@ -36,8 +37,8 @@ demo-kubernetes: deps kubernetes release ## a hub and two members with real cont
 test: deps build kubernetes ## all tests
 	$(NS) cargo test --locked --workspace
 
-bench: deps release ## planner and kernel programming figures against their bounds
-	$(NS) $(TARGET)/release/causeway-bench --report bench/report
+bench: deps kubernetes release ## figures against their bounds; SUITE=plan, sizes, apply, converge or scale for one of them
+	$(NS) $(TARGET)/release/causeway-bench --report bench/report $(addprefix --suite ,$(SUITE))
 
 lint: deps ## formatting, clippy, documentation, allowed dependencies
 	cargo fmt --all --check

@@ -13,6 +13,10 @@ pub enum Suite {
     Sizes,
     /// Programming a kernel: rates, whole pipelines, checks, memory.
     Apply,
+    /// From an event to traffic, on real API servers.
+    Converge,
+    /// Many nodes at real API servers: time, memory, writes.
+    Scale,
 }
 
 /// What to do.

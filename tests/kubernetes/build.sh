@@ -1,10 +1,21 @@
 #!/usr/bin/env bash
-# Builds the programs of Kubernetes that tests run (etcd, kube-apiserver, kube-controller-manager, kube-proxy,
-# kubectl, flannel, CNI plugins, helm) from published Go modules, once, and prints the folder that has them. It
-# lies outside the checkout; its name follows from everything that goes into it.
+# Builds the programs of Kubernetes that tests run, once, from published Go modules, and prints the folder that has
+# them: `build.sh newest` (the default) with etcd, kube-apiserver, kube-controller-manager, kube-proxy, kubectl, flannel,
+# CNI plugins and helm; `build.sh oldest` with the oldest Kubernetes that Causeway is tried on, and etcd and kubectl of the
+# newest. They lie outside the checkout, in a folder whose name follows from everything that goes into it; a link beside
+# it, `newest` or `oldest`, leads to the one that was asked for last.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-kubernetes=v1.37.2 flannel=v0.28.10 helm=v4.3.1
+which=${1:-newest}
+case $which in
+    newest) kubernetes=v1.37.2 ;;
+    oldest) kubernetes=v1.33.13 ;;
+    *)
+        echo "usage: build.sh [newest|oldest]" >&2
+        exit 2
+        ;;
+esac
+flannel=v0.28.10 helm=v4.3.1
 
 if ! command -v go >/dev/null || ! go version | grep -qE 'go1\.(2[6-9]|[3-9][0-9])|go[2-9]'; then
     echo "tests on real API servers need Go 1.26 or newer (found: $(go version 2>/dev/null || echo none)); install it," >&2
@@ -13,35 +24,53 @@ if ! command -v go >/dev/null || ! go version | grep -qE 'go1\.(2[6-9]|[3-9][0-9
 fi
 export GOTOOLCHAIN=local CGO_ENABLED=1
 
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/causeway/kubernetes
+beside=
+[ "$which" = newest ] || beside=$("$here/build.sh" newest)
+
 inputs() {
     go version
-    cd "$here" && find . -type f \( -name '*.go' -o -name 'go.*' -o -name '*.sh' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    echo "$kubernetes $flannel $helm $beside"
+    cd "$here" && sha256sum build.sh
+    cd "$which" && find . -type f \( -name '*.go' -o -name 'go.*' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
 }
-key=$(inputs | sha256sum | cut -c1-16)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/causeway/kubernetes
-folder=$cache/$key
+folder=$cache/$which-$(inputs | sha256sum | cut -c1-16)
+
+build() {
+    echo "building Kubernetes $kubernetes for tests, once; this takes some minutes" >&2
+    # The same flags for everything: each change of them compiles everything anew.
+    local flags=(-p 2 -trimpath -buildvcs=false -gcflags=all=-dwarf=false)
+    # Without a version the API server calls itself v0.0.0.
+    local link="-s -w -X github.com/flannel-io/flannel/pkg/version.Version=$flannel" minor=${kubernetes#v1.} package part
+    for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+        link="$link -X $package.gitVersion=$kubernetes -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*}"
+        link="$link -X $package.gitTreeState=clean -X $package.gitCommit=unknown -X $package.buildDate=1970-01-01T00:00:00Z"
+    done
+    if [ "$which" = newest ]; then
+        (cd "$here/newest" && go build "${flags[@]}" -ldflags "$link" -o "$folder/" . tool) >&2
+        GOBIN=$folder go install "${flags[@]}" -ldflags "-s -w" "helm.sh/helm/v4/cmd/helm@$helm" >&2
+        for part in etcd kube-apiserver kube-controller-manager kube-proxy kubectl; do
+            ln -sf test-kubernetes "$folder/$part"
+        done
+    else
+        # The other programs are the newest ones.
+        for part in "$beside"/*; do
+            ln -sf "$part" "$folder/"
+        done
+        (cd "$here/oldest" && go build "${flags[@]}" -ldflags "$link" -o "$folder/oldest-kubernetes" .) >&2
+        for part in kube-apiserver kube-controller-manager kube-proxy; do
+            ln -sf oldest-kubernetes "$folder/$part"
+        done
+    fi
+    touch "$folder/.complete"
+}
+
 if [ ! -e "$folder/.complete" ]; then
     mkdir -p "$folder"
     # Two who come at once build once.
     exec 9>"$folder/.lock"
     flock 9
+    [ -e "$folder/.complete" ] || build
 fi
-if [ ! -e "$folder/.complete" ]; then
-    echo "building Kubernetes $kubernetes for tests, once; this takes some minutes" >&2
-    # The same flags for everything: each change of them compiles everything anew.
-    flags=(-p 2 -trimpath -buildvcs=false -gcflags=all=-dwarf=false)
-    # Without a version the API server calls itself v0.0.0.
-    link="-s -w -X github.com/flannel-io/flannel/pkg/version.Version=$flannel"
-    minor=${kubernetes#v1.}
-    for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-        link="$link -X $package.gitVersion=$kubernetes -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*}"
-        link="$link -X $package.gitTreeState=clean -X $package.gitCommit=unknown -X $package.buildDate=1970-01-01T00:00:00Z"
-    done
-    (cd "$here" && go build "${flags[@]}" -ldflags "$link" -o "$folder/" . tool) >&2
-    GOBIN=$folder go install "${flags[@]}" -ldflags "-s -w" "helm.sh/helm/v4/cmd/helm@$helm" >&2
-    for part in etcd kube-apiserver kube-controller-manager kube-proxy kubectl; do
-        ln -sf test-kubernetes "$folder/$part"
-    done
-    touch "$folder/.complete"
-fi
+ln -sfn "$(basename "$folder")" "$cache/$which"
 echo "$folder"

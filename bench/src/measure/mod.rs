@@ -10,6 +10,7 @@ mod rate;
 mod single_changes;
 mod sizes;
 mod stored;
+mod writer;
 
 use anyhow::Result;
 
@@ -23,6 +24,7 @@ pub use pipeline::{Pipeline, Round};
 pub use rate::{Entry, Rates, Trial, Writer};
 pub use single_changes::{Change, Changed, SingleChanges};
 pub use sizes::Sizes;
+pub use writer::{Writing, Written};
 
 /// Does the measurement of this name; `None` if there is none.
 pub fn by_name(name: &str, input: &str) -> Option<Result<String>> {
@@ -34,6 +36,7 @@ pub fn by_name(name: &str, input: &str) -> Option<Result<String>> {
         Rates::NAME => measure::<Rates>(input),
         SingleChanges::NAME => measure::<SingleChanges>(input),
         Sizes::NAME => measure::<Sizes>(input),
+        Writing::NAME => measure::<Writing>(input),
         _ => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! Which measurements are taken, and which figures and bounds follow.
 
 mod apply;
+mod live;
 mod memory;
 mod plan;
 mod rates;
@@ -18,13 +19,16 @@ use crate::report::{Report, Section, table};
 type Measured = fn(&Options) -> Result<Section>;
 
 /// All sections in order.
-const SECTIONS: [(Suite, &str, Measured); 6] = [
+const SECTIONS: [(Suite, &str, Measured); 9] = [
     (Suite::Plan, "full plans", plan::full),
     (Suite::Plan, "single changes", plan::single),
     (Suite::Sizes, "object sizes", sizes::section),
     (Suite::Apply, "apply rates", rates::section),
     (Suite::Apply, "one node's pipeline", apply::section),
     (Suite::Apply, "agent memory", memory::section),
+    (Suite::Converge, "joining nodes", live::joins),
+    (Suite::Scale, "a large member", live::members),
+    (Suite::Scale, "a large hub", live::hub),
 ];
 
 /// Measures what was asked for, prints it as it comes, and writes the report. A section that cannot be

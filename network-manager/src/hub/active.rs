@@ -36,7 +36,10 @@ pub struct Active<'a> {
     queue: Queue<Rank, ObjectRef>,
     requests: FuturesUnordered<BoxFuture<'static, Written>>,
     registrar: Registrar,
+    /// Objects written since it was last told.
     written: usize,
+    /// Whether it was told at all.
+    told: bool,
 }
 
 impl<'a> Active<'a> {
@@ -55,6 +58,7 @@ impl<'a> Active<'a> {
             requests: FuturesUnordered::new(),
             registrar,
             written: 0,
+            told: false,
         }
     }
 
@@ -136,10 +140,12 @@ impl<'a> Active<'a> {
     fn say(&mut self) {
         report(self.health, self.replica);
         self.planning.say_problems(self.replica.problems());
-        if self.queue.is_idle() && self.written > 0 {
+        // Once also where nothing was to be written: all is known and as planned.
+        if self.queue.is_idle() && (self.written > 0 || !self.told) {
             let (nodes, links, slices) = self.planning.size();
             tracing::info!(nodes, links, slices, written = self.written, "planned");
             self.written = 0;
+            self.told = true;
         }
         match self.queue.failed() {
             0 => self.health.ready("writes"),

@@ -40,9 +40,14 @@ impl Daemon {
         Daemon(format!("kubernetes_{name}"))
     }
 
+    /// A program of the cluster's own network on a node.
+    pub fn of_node(program: &str, node: &NodeId) -> Daemon {
+        Daemon(format!("{program}_{}_{}", node.cluster, node.node))
+    }
+
     /// A node's agent. No name has an underscore, so no two agents share one.
     pub fn agent(node: &NodeId) -> Daemon {
-        Daemon(format!("agent_{}_{}", node.cluster, node.node))
+        Daemon::of_node("agent", node)
     }
 
     /// Where it logs.

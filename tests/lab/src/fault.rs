@@ -176,7 +176,7 @@ pub(crate) fn apply(fault: &Fault) -> Result<()> {
                 server.daemon().kill()?;
             }
             if matches!(action, Action::Start | Action::Restart) {
-                server.start(&binaries()?)?;
+                server.start(&binaries(state.topology.kubernetes)?)?;
                 server.wait_until_ready()?;
             }
         }

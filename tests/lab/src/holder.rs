@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{LabError, Result};
 use crate::objects::Objects;
 use crate::state::{DIRECTORY, State, from_json};
-use crate::topology::{ControlPlane, Endpoint, Topology};
+use crate::topology::{CniKind, ControlPlane, Endpoint, Topology};
 use crate::{bed, daemon, kubernetes};
 
 /// What the holder is told.
@@ -81,11 +81,16 @@ fn build(setup: Setup) -> Result<()> {
     // `ip netns` and all that the bed keeps lie in this /run, which is seen nowhere else.
     mount(Some("causeway-lab"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
         .map_err(LabError::namespace("lay a tmpfs over /run"))?;
+    if setup.topology.clusters.iter().any(|cluster| cluster.cni.kind == CniKind::Flannel) {
+        // The CNI plugins' library remembers pods there.
+        mount(Some("causeway-lab"), "/var/lib", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+            .map_err(LabError::namespace("lay a tmpfs over /var/lib"))?;
+    }
     for part in ["", "log", "pid", "state", "objects"] {
         let path = Path::new(DIRECTORY).join(part);
         fs::create_dir_all(&path).map_err(LabError::file("create", &path))?;
     }
-    let state =
+    let mut state =
         State { topology: setup.topology, programs: setup.programs, down: Vec::new(), faults: Vec::new() };
     state.save()?;
     bed::build(&state.topology)?;
@@ -95,7 +100,7 @@ fn build(setup: Setup) -> Result<()> {
     let hosts: Vec<Endpoint> = state.topology.endpoints();
     daemon::start_echo("echo", &hosts)?;
     if state.topology.control_plane == ControlPlane::Kubernetes {
-        return kubernetes::bring_up(&state);
+        return kubernetes::bring_up(&mut state);
     }
     if state.programs.is_some() {
         daemon::start_manager(&state)?;

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::daemon::{self, Daemon};
+use crate::daemon::Daemon;
 use crate::error::{LabError, Result};
 use crate::fault::{self, Fault};
 use crate::holder;
@@ -24,7 +24,7 @@ use crate::probe::stream::{self, StreamOptions};
 use crate::probe::{Check, Report, run};
 use crate::state::{State, to_json};
 use crate::topology::{ControlPlane, Endpoint};
-use crate::{bed, echo, kubernetes, snapshot};
+use crate::{bed, echo, kubernetes, membership, snapshot};
 
 /// What can be done in a bed.
 #[derive(Clone, Debug, Subcommand)]
@@ -53,6 +53,10 @@ pub(crate) enum BedCommand {
         /// The node, as the lab file writes one, in YAML [default: all defaults]
         #[arg(default_value = "{}")]
         node: String,
+        /// Wait until its first pod reaches this endpoint, and print how many microseconds after the node was
+        /// announced that was
+        #[arg(long)]
+        until_reaching: Option<Endpoint>,
     },
     /// Take a node out of a running bed
     RemoveNode {
@@ -139,8 +143,10 @@ fn in_bed(command: BedCommand) -> Result<ExitCode> {
         BedCommand::Stream(options) => stream(&options)?,
         BedCommand::Logs { of } => logs(&of)?,
         BedCommand::Snapshot { node } => print(&snapshot::take(&namespace_of(&node)?)?)?,
-        BedCommand::AddNode { cluster, node } => print(&add_node(&cluster, &node)?)?,
-        BedCommand::RemoveNode { node } => remove_node(&node)?,
+        BedCommand::AddNode { cluster, node, until_reaching } => {
+            print(&membership::add(&cluster, &node, until_reaching.as_ref())?)?;
+        }
+        BedCommand::RemoveNode { node } => membership::remove(&node)?,
         BedCommand::Kubectl { server, arguments } => {
             let status = kubernetes::kubectl(&server, &arguments)?;
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -281,48 +287,6 @@ fn logs(of: &str) -> Result<()> {
     };
     let path = daemon.log();
     print(&fs::read_to_string(&path).map_err(LabError::file("read", &path))?)
-}
-
-fn add_node(cluster: &ClusterName, yaml: &str) -> Result<String> {
-    let mut state = State::load()?;
-    let id = state.topology.add_node(cluster, yaml)?;
-    let Some((cluster, node)) = state.topology.node(&id) else {
-        return Err(LabError::UnknownEndpoint(id.to_string()));
-    };
-    bed::add_node(cluster, node)?;
-    let hosts: Vec<Endpoint> =
-        state.topology.endpoints().into_iter().filter(|e| e.node() == Some(&id)).collect();
-    daemon::start_echo(&format!("echo_{}_{}", id.cluster, id.node), &hosts)?;
-    state.save()?;
-    match state.topology.control_plane {
-        ControlPlane::Files => holder::objects().write_node(cluster, node)?,
-        ControlPlane::Kubernetes => kubernetes::write_node(cluster, node)?,
-    }
-    if state.programs.is_some() {
-        daemon::start_agent(&state, &id)?;
-    }
-    Ok(id.to_string())
-}
-
-fn remove_node(id: &NodeId) -> Result<()> {
-    let mut state = State::load()?;
-    let Some((cluster, node)) = state.topology.node(id) else {
-        return Err(LabError::UnknownEndpoint(id.to_string()));
-    };
-    Daemon::agent(id).kill()?;
-    bed::remove_node(cluster, node)?;
-    if state.topology.control_plane == ControlPlane::Kubernetes {
-        kubernetes::remove_node(&id.cluster, id.node.as_str())?;
-    }
-    match holder::objects().remove_node(id) {
-        Err(LabError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-        result => result?,
-    }
-    let backed = cluster.has_backend_on(id);
-    state.topology.remove_node(id);
-    state.save()?;
-    let cluster = state.topology.cluster(&id.cluster).filter(|_| backed);
-    cluster.map_or(Ok(()), |cluster| bed::refresh_services(cluster, &state.down))
 }
 
 fn list() -> Result<()> {

@@ -19,7 +19,7 @@ use crate::probe::plan::{CheckOptions, Knowledge};
 use crate::probe::stream::{StreamOptions, StreamReport};
 use crate::snapshot;
 use crate::state::{State, from_json};
-use crate::topology::Topology;
+use crate::topology::{Endpoint, Topology};
 
 /// Which of Causeway's programs a bed runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -233,6 +233,24 @@ impl Lab {
     pub fn add_node(&self, cluster: &ClusterName, yaml: &str) -> Result<NodeId> {
         let name = self.run(&["add-node", cluster.as_str(), yaml])?;
         name.trim().parse().map_err(|_| LabError::UnknownEndpoint(name))
+    }
+
+    /// The same; also how long it took from then until its first pod reached an endpoint.
+    ///
+    /// # Errors
+    /// As of [`Lab::add_node`]; the endpoint is unknown, or is not to be reached from there.
+    pub fn add_node_until(
+        &self,
+        cluster: &ClusterName,
+        yaml: &str,
+        reach: &Endpoint,
+    ) -> Result<(NodeId, Duration)> {
+        let reach = format!("--until-reaching={reach}");
+        let said = self.run(&["add-node", cluster.as_str(), yaml, &reach])?;
+        let unknown = || LabError::UnknownEndpoint(said.clone());
+        let (name, took) = said.trim().split_once(' ').ok_or_else(unknown)?;
+        let took = Duration::from_micros(took.parse().map_err(|_| unknown())?);
+        Ok((name.parse().map_err(|_| unknown())?, took))
     }
 
     /// Takes a node out of the bed, and its ClusterNode away.

@@ -21,6 +21,7 @@ mod holder;
 mod inside;
 mod kubernetes;
 mod lab;
+mod membership;
 mod namespace;
 mod objects;
 mod outside;
@@ -44,6 +45,6 @@ pub use probe::{
     Verdict,
 };
 pub use topology::{
-    Cluster, Cni, CniKind, ControlPlane, Endpoint, Expectation, InvalidEndpoint, Node, Pod, PodId, Service,
-    ServiceId, Topology, TopologyError,
+    Cluster, Cni, CniKind, ControlPlane, Endpoint, Expectation, InvalidEndpoint, KubeProxy,
+    KubernetesVersion, Node, Pod, PodId, Service, ServiceId, Topology, TopologyError,
 };

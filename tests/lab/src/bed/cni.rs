@@ -21,6 +21,10 @@ const FLANNEL_PORT: u16 = 8472;
 pub(crate) fn pod_mtu(cluster: &Cluster) -> u32 {
     match (cluster.cni.kind, cluster.common_underlay()) {
         (CniKind::Vxlan, Some(family)) => cluster.mtu - vxlan_overhead(family),
+        // flannel carries each family over an underlay of the same.
+        (CniKind::Flannel, _) => {
+            cluster.mtu - cluster.families().iter().map(vxlan_overhead).max().unwrap_or(0)
+        }
         _ => cluster.mtu,
     }
 }
@@ -82,6 +86,7 @@ pub(super) fn reach(lines: &mut String, cluster: &Cluster, node: &Node, other: &
         CniKind::Routed => {
             other.pod_cidrs.iter().for_each(|prefix| via_underlay(lines, node, other, *prefix));
         }
+        CniKind::Flannel => {}
         CniKind::ClusterWide => {
             let addresses = other.pods.iter().flat_map(|pod| &pod.addresses);
             addresses.for_each(|address| via_underlay(lines, node, other, Prefix::host(*address)));

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::error::{LabError, Result};
+use crate::kubernetes;
 use crate::namespace::Namespace;
-use crate::topology::{Cluster, Endpoint, Node, PodId, Topology};
+use crate::topology::{Cluster, Endpoint, KubeProxy, Node, PodId, Topology};
 
 pub(crate) use cni::pod_mtu;
 pub(crate) use underlay::port;
@@ -45,9 +46,11 @@ pub(crate) fn add_node(cluster: &Cluster, node: &Node) -> Result<()> {
     each(&others, |other| node::learn(cluster, other, node))
 }
 
-/// Brings the Services of a cluster in line with which nodes are down, as kube-proxy does when pods
-/// come and go.
+/// Brings the Services of a cluster in line with which nodes are down, as happens when pods come and go.
 pub(crate) fn refresh_services(cluster: &Cluster, down: &[Endpoint]) -> Result<()> {
+    if cluster.kube_proxy != KubeProxy::Imitated {
+        return kubernetes::refresh_services(cluster, down);
+    }
     let nodes: Vec<&Node> = cluster.nodes.iter().collect();
     each(&nodes, |node| node::refresh_services(cluster, node, down))
 }

@@ -7,7 +7,8 @@ use causeway_model::Family;
 
 use super::{cni, kube_proxy, node_namespace, pod_namespace};
 use crate::error::Result;
-use crate::topology::{Cluster, CniKind, Endpoint, Node, Pod};
+use crate::namespace::Namespace;
+use crate::topology::{Cluster, CniKind, Endpoint, KubeProxy, Node, Pod};
 
 /// What every node starts with. Strict reverse-path filtering is what a distribution may set and
 /// what an overlay has to cope with.
@@ -43,7 +44,8 @@ pub(super) fn build(cluster: &Cluster, node: &Node) -> Result<()> {
     let mut lines = String::new();
     uplink(&mut lines, cluster, node);
     cni::devices(&mut lines, cluster, node);
-    for (index, pod) in node.pods.iter().enumerate() {
+    let is_flannel = cluster.cni.kind == CniKind::Flannel;
+    for (index, pod) in node.pods.iter().enumerate().filter(|_| !is_flannel) {
         attach(&mut lines, cluster, node, pod, index);
     }
     let mut fdb = String::new();
@@ -53,6 +55,11 @@ pub(super) fn build(cluster: &Cluster, node: &Node) -> Result<()> {
     }
     namespace.ip(&lines)?;
     namespace.bridge(&fdb)?;
+    if is_flannel {
+        // Where flannel writes nftables, what it accepts overrules no policy of iptables, so there is none.
+        let is_iptables = cluster.kube_proxy != KubeProxy::Nftables;
+        return if is_iptables { drop_what_is_forwarded(&namespace) } else { Ok(()) };
+    }
     for pod in &node.pods {
         let mut lines = String::new();
         inside_pod(&mut lines, cluster, node, pod);
@@ -60,8 +67,18 @@ pub(super) fn build(cluster: &Cluster, node: &Node) -> Result<()> {
     }
     let mut script = String::new();
     cni::firewall(&mut script, cluster, node);
-    kube_proxy::rules(&mut script, cluster, &[]);
+    if cluster.kube_proxy == KubeProxy::Imitated {
+        kube_proxy::rules(&mut script, cluster, &[]);
+    }
     namespace.nft(&script)
+}
+
+/// Docker's default, set as Docker does, so that flannel and kube-proxy find tables that iptables can read.
+fn drop_what_is_forwarded(namespace: &Namespace) -> Result<()> {
+    for iptables in ["iptables", "ip6tables"] {
+        namespace.output(&[iptables, "-w", "-P", "FORWARD", "DROP"])?;
+    }
+    Ok(())
 }
 
 /// Brings the node's Services in line with which nodes are down.

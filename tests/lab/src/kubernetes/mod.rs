@@ -1,9 +1,10 @@
 //! Clusters with real control planes: for each cluster of a bed, and for the hub, an etcd prefix, a
 //! kube-apiserver and a kube-controller-manager in the underlay's network, where the nodes reach them at
-//! their router's address. Causeway comes to them as it comes to users: `causeway install`, `causeway
+//! their router's address. Where the lab file asks for flannel or kube-proxy, those run on the nodes. Causeway comes to them as it comes to users: `causeway install`, `causeway
 //! join`, ServiceAccounts with the rights that are shipped. There is no kubelet: the lab writes the Nodes,
 //! and starts each program as its Pod would.
 
+mod network;
 mod pki;
 mod server;
 
@@ -23,8 +24,9 @@ use crate::error::{LabError, Result};
 use crate::holder;
 use crate::namespace::{Namespace, run_with_input};
 use crate::state::{DIRECTORY, State, from_json, to_json};
-use crate::topology::{Cluster, Endpoint, Node};
+use crate::topology::{Cluster, CniKind, Endpoint, KubernetesVersion, Node};
 
+pub(crate) use network::refresh_services;
 pub(crate) use server::{Server, binaries};
 
 /// How long a step of installing may take.
@@ -40,9 +42,9 @@ fn folder() -> PathBuf {
 }
 
 /// Starts the control planes and joins the clusters.
-pub(crate) fn bring_up(state: &State) -> Result<()> {
-    let binaries = binaries()?;
-    let clusters = &state.topology.clusters;
+pub(crate) fn bring_up(state: &mut State) -> Result<()> {
+    let binaries = binaries(state.topology.kubernetes)?;
+    let clusters = state.topology.clusters.clone();
     let servers: Vec<Server> =
         [Server::hub(&state.topology)].into_iter().chain(clusters.iter().map(Server::of)).collect();
     pki::write(&folder(), &servers)?;
@@ -52,24 +54,46 @@ pub(crate) fn bring_up(state: &State) -> Result<()> {
     }
     for server in &servers {
         server.wait_until_ready()?;
-        server.start_controllers(&binaries)?;
+        let cluster = clusters.iter().find(|cluster| cluster.index + 1 == server.place());
+        server.start_controllers(&binaries, cluster.filter(|cluster| cluster.needs_api_server()))?;
     }
+    state.topology.clusters = of_each(&clusters, |cluster| network::build_nodes(state, cluster))?;
+    state.save()?;
     if state.programs.is_none() {
-        return clusters
-            .iter()
-            .try_for_each(|cluster| cluster.nodes.iter().try_for_each(|node| write_node(cluster, node)));
+        return Ok(());
     }
     install_hub(state)?;
     // In the order of the file, which is that of age.
-    for cluster in clusters {
+    for cluster in &state.topology.clusters {
         register(state, cluster)?;
     }
+    of_each(&state.topology.clusters, |cluster| join(state, cluster)).map(drop)
+}
+
+/// Does the same for each cluster, all at once.
+fn of_each<T: Send>(clusters: &[Cluster], work: impl Fn(&Cluster) -> Result<T> + Sync) -> Result<Vec<T>> {
     thread::scope(|scope| {
-        let joins: Vec<_> = clusters.iter().map(|cluster| scope.spawn(|| join(state, cluster))).collect();
-        joins.into_iter().try_for_each(|join| {
-            join.join().unwrap_or_else(|_| Err(LabError::Bed("a thread of the lab panicked".to_owned())))
-        })
+        let threads: Vec<_> = clusters.iter().map(|cluster| scope.spawn(|| work(cluster))).collect();
+        let panicked = |_| Err(LabError::Bed("a thread of the lab panicked".to_owned()));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
     })
+}
+
+/// A node that is new: its Node, and its network where that takes an API server.
+pub(crate) fn add_node(state: &mut State, id: &NodeId) -> Result<()> {
+    let Some((cluster, node)) = state.topology.node(id) else {
+        return Err(LabError::UnknownEndpoint(id.to_string()));
+    };
+    write_node(cluster, node)?;
+    if !cluster.needs_api_server() {
+        return Ok(());
+    }
+    let given = network::build_node(state, cluster, node.clone())?;
+    let clusters = state.topology.clusters.iter_mut().filter(|cluster| cluster.name == id.cluster);
+    for node in clusters.flat_map(|cluster| &mut cluster.nodes).filter(|node| node.name == id.node) {
+        node.clone_from(&given);
+    }
+    Ok(())
 }
 
 fn causeway(state: &State, arguments: &[&str]) -> Result<String> {
@@ -111,9 +135,6 @@ fn register(state: &State, cluster: &Cluster) -> Result<()> {
 
 fn join(state: &State, cluster: &Cluster) -> Result<()> {
     let (hub, member) = (Server::hub(&state.topology), Server::of(cluster));
-    for node in &cluster.nodes {
-        write_node(cluster, node)?;
-    }
     causeway(
         state,
         &[
@@ -177,10 +198,10 @@ pub(crate) fn start_agent(state: &State, id: &NodeId) -> Result<()> {
     Daemon::agent(id).start(command)
 }
 
-/// Writes a Node, as its kubelet and kube-controller-manager would.
-pub(crate) fn write_node(cluster: &Cluster, node: &Node) -> Result<()> {
+/// Writes a Node, as its kubelet would, and kube-controller-manager where it does not run for that.
+fn write_node(cluster: &Cluster, node: &Node) -> Result<()> {
     let member = Server::of(cluster);
-    member.apply(&node_object(node))?;
+    member.apply(&node_object(cluster, node))?;
     let address = |address: &IpAddr| json!({"type": "InternalIP", "address": address});
     let addresses: Vec<Value> = node.addresses.iter().map(address).collect();
     let ready = json!({
@@ -191,9 +212,13 @@ pub(crate) fn write_node(cluster: &Cluster, node: &Node) -> Result<()> {
     member.patch_node_status(node.name.as_str(), &json!({"addresses": addresses, "conditions": [ready]}))
 }
 
-/// Removes a Node.
-pub(crate) fn remove_node(cluster: &ClusterName, node: &str) -> Result<()> {
-    let member = Server::named(cluster.as_str())?;
+/// Removes a Node and what runs for it.
+pub(crate) fn remove_node(cluster: &Cluster, node: &Node) -> Result<()> {
+    let member = Server::of(cluster);
+    if cluster.needs_api_server() {
+        network::remove_node(cluster, node)?;
+    }
+    let node = node.name.as_str();
     member.kubectl(&["delete", "node", node])?;
     // A token is bound to its Node: one that comes back gets another.
     if let Some(token) = member.kubeconfig(&format!("causeway-agent-{node}")) {
@@ -202,15 +227,20 @@ pub(crate) fn remove_node(cluster: &ClusterName, node: &str) -> Result<()> {
     Ok(())
 }
 
-fn node_object(node: &Node) -> Value {
+fn node_object(cluster: &Cluster, node: &Node) -> Value {
     let mut labels = json!(node.labels);
     if let Some(zone) = &node.zone {
         labels["topology.kubernetes.io/zone"] = json!(zone);
     }
+    let spec = match cluster.cni.kind {
+        CniKind::Flannel => json!({}),
+        _ => json!({"podCIDRs": node.pod_cidrs, "podCIDR": node.pod_cidrs.first()}),
+    };
     json!({
         "apiVersion": "v1", "kind": "Node",
-        "metadata": {"name": node.name, "labels": labels},
-        "spec": {"podCIDRs": node.pod_cidrs, "podCIDR": node.pod_cidrs.first()},
+        // As a kubelet does; flannel trusts that there is one.
+        "metadata": {"name": node.name, "labels": labels, "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}},
+        "spec": spec,
     })
 }
 
@@ -232,9 +262,14 @@ pub(crate) fn mirror(state: &State) -> Result<()> {
 /// Runs kubectl against the server of a cluster, or `hub`. That it fails is no error; its status says so.
 pub(crate) fn kubectl(server: &str, arguments: &[String]) -> Result<std::process::ExitStatus> {
     let server = Server::named(server)?;
-    let mut command = Command::new(binaries()?.join("kubectl"));
+    let mut command = Command::new(kubectl_program()?);
     command.args(["--kubeconfig", &server.admin()]).args(arguments);
     command.status().map_err(LabError::run("kubectl"))
+}
+
+/// One kubectl serves all versions.
+fn kubectl_program() -> Result<PathBuf> {
+    Ok(binaries(KubernetesVersion::Newest)?.join("kubectl"))
 }
 
 impl Server {
@@ -244,7 +279,7 @@ impl Server {
     }
 
     fn kubectl_with(&self, arguments: &[&str], input: &str) -> Result<String> {
-        let kubectl = binaries()?.join("kubectl").display().to_string();
+        let kubectl = kubectl_program()?.display().to_string();
         let admin = self.admin();
         let command = [&[kubectl.as_str(), "--kubeconfig", admin.as_str()], arguments].concat();
         Namespace::underlay().within(|| run_with_input(&command, input))

@@ -18,7 +18,8 @@ pub(super) fn write(folder: &Path, servers: &[Server]) -> Result<()> {
            openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile $1.ext -out $1.crt 2>/dev/null; }\n\
          key ca.key; openssl req -x509 -new -key ca.key -subj /CN=causeway-lab -days 30 -out ca.crt\n\
          leaf admin /O=system:masters/CN=admin extendedKeyUsage=clientAuth\n\
-         leaf controllers /CN=system:kube-controller-manager extendedKeyUsage=clientAuth\n",
+         leaf controllers /CN=system:kube-controller-manager extendedKeyUsage=clientAuth\n\
+         leaf kube-proxy /CN=system:kube-proxy extendedKeyUsage=clientAuth\n",
     );
     for server in servers {
         let name = server.name();

@@ -14,7 +14,7 @@ use crate::deadline::wait_until;
 use crate::error::{LabError, Result};
 use crate::kubernetes::folder;
 use crate::state::{State, to_json};
-use crate::topology::{Cluster, Node, Topology};
+use crate::topology::{Cluster, CniKind, KubeProxy, KubernetesVersion, Node, Topology};
 
 /// How long a control plane may take to come up.
 const START: Duration = Duration::from_secs(120);
@@ -22,19 +22,22 @@ const START: Duration = Duration::from_secs(120);
 const FIRST_PORT: u16 = 6443;
 const ETCD: &str = "http://127.0.0.1:2379";
 
-/// The folder of Kubernetes' programs: that of KUBEBUILDER_ASSETS, else what `tests/kubernetes/build.sh` built.
-pub(crate) fn binaries() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os("KUBEBUILDER_ASSETS") {
-        return Ok(PathBuf::from(folder));
-    }
+/// The folder of Kubernetes' programs: that of KUBEBUILDER_ASSETS for the newest, else what
+/// `tests/kubernetes/build.sh` built.
+pub(crate) fn binaries(version: KubernetesVersion) -> Result<PathBuf> {
+    let which = match version {
+        KubernetesVersion::Oldest => "oldest",
+        KubernetesVersion::Newest => match std::env::var_os("KUBEBUILDER_ASSETS") {
+            Some(folder) => return Ok(PathBuf::from(folder)),
+            None => "newest",
+        },
+    };
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let folders = cache.unwrap_or_default().join("causeway/kubernetes");
-    let whole = fs::read_dir(&folders).into_iter().flatten().flatten();
-    let whole = whole.map(|entry| entry.path()).filter(|folder| folder.join(".complete").exists());
-    let built =
-        |folder: &PathBuf| fs::metadata(folder.join(".complete")).and_then(|meta| meta.modified()).ok();
-    whole.max_by_key(built).ok_or(LabError::NoKubernetes(folders))
+    let folder = cache.unwrap_or_default().join("causeway/kubernetes").join(which);
+    // A build that was made anew meanwhile must not mix with this one.
+    let folder = folder.canonicalize().unwrap_or(folder);
+    if folder.join(".complete").exists() { Ok(folder) } else { Err(LabError::NoKubernetes(folder)) }
 }
 
 /// An API server.
@@ -74,6 +77,11 @@ impl Server {
             None if name == "hub" => Ok(Server::hub(&topology)),
             None => Err(LabError::UnknownEndpoint(name.to_owned())),
         }
+    }
+
+    /// Its place: 0 for the hub, and one more than a cluster's index.
+    pub fn place(&self) -> u16 {
+        self.place
     }
 
     /// What its files are named after.
@@ -196,17 +204,24 @@ impl Server {
         })
     }
 
-    /// Starts the controllers that deletion and ServiceAccounts need. Nodes, and Services of the bed, are the
-    /// lab's own.
-    pub fn start_controllers(&self, binaries: &Path) -> Result<()> {
+    /// The kubeconfig with a certificate of that name, for use on a node.
+    pub fn kubeconfig_on(&self, cluster: &Cluster, node: &Node, name: &str) -> Result<String> {
+        let file = |ending: &str| folder().join(format!("{name}.{ending}"));
+        let user = json!({"client-certificate": file("crt"), "client-key": file("key")});
+        self.write_kubeconfig(&format!("{name}-{}", node.name), &self.seen_by(cluster, node), &user)
+    }
+
+    /// Starts the controllers that deletion and ServiceAccounts need, and for a cluster those that its network
+    /// needs; else Nodes, and Services of the bed, are the lab's own.
+    pub fn start_controllers(&self, binaries: &Path, network: Option<&Cluster>) -> Result<()> {
         let kubeconfig = self.file("controllers.conf");
+        let mut controllers =
+            vec!["namespace-controller", "garbage-collector-controller", "serviceaccount-controller"];
         let mut command = Command::new(binaries.join("kube-controller-manager"));
         command.args([
             format!("--kubeconfig={kubeconfig}"),
             format!("--authentication-kubeconfig={kubeconfig}"),
             format!("--authorization-kubeconfig={kubeconfig}"),
-            "--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller"
-                .to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", self.port() + 100),
             "--leader-elect=false".to_owned(),
@@ -215,6 +230,20 @@ impl Server {
             format!("--root-ca-file={}", folder().join("ca.crt").display()),
             format!("--cert-dir={}", self.file("run")),
         ]);
+        if network.is_some_and(|cluster| cluster.kube_proxy != KubeProxy::Imitated) {
+            controllers.push("endpointslice-controller");
+        }
+        if let Some(cluster) = network.filter(|cluster| cluster.cni.kind == CniKind::Flannel) {
+            controllers.push("node-ipam-controller");
+            let shown =
+                |cidrs: &[Prefix]| cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            command.args([
+                "--allocate-node-cidrs=true".to_owned(),
+                format!("--cluster-cidr={}", shown(&cluster.pod_cidrs)),
+                format!("--service-cluster-ip-range={}", shown(&cluster.service_cidrs)),
+            ]);
+        }
+        command.arg(format!("--controllers={}", controllers.join(",")));
         Daemon::part_of_kubernetes(&format!("{}-kube-controller-manager", self.name)).start(command)
     }
 }

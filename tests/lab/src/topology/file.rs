@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::{CniKind, ControlPlane};
+use super::{CniKind, ControlPlane, KubeProxy, KubernetesVersion};
 
 /// The whole file.
 #[derive(Deserialize, Debug)]
@@ -23,6 +23,7 @@ pub(super) struct LabFile {
     pub underlay: UnderlaySection,
     #[serde(default)]
     pub control_plane: ControlPlane,
+    pub kubernetes: Option<Spanned<KubernetesVersion>>,
     pub cluster_set: Option<Value>,
     pub clusters: Vec<ClusterSection>,
     #[serde(default)]
@@ -43,6 +44,7 @@ pub(super) struct ClusterSection {
     pub spec: Option<Value>,
     #[serde(default)]
     pub cni: OneOf<CniKind, CniSection>,
+    pub kube_proxy: Option<Spanned<KubeProxy>>,
     pub families: Option<Vec<Family>>,
     #[serde(default)]
     pub underlay: ClusterUnderlaySection,

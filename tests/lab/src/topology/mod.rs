@@ -27,6 +27,9 @@ pub struct Topology {
     /// Where its objects are.
     #[serde(default)]
     pub control_plane: ControlPlane,
+    /// Which Kubernetes real control planes are of.
+    #[serde(default)]
+    pub kubernetes: KubernetesVersion,
     /// The `spec` of the ClusterSet, passed through; `None` writes no ClusterSet.
     pub cluster_set: Option<Value>,
     /// Its clusters in the order of the file, which is also the order of their age.
@@ -46,6 +49,17 @@ pub enum ControlPlane {
     Kubernetes,
 }
 
+/// The two versions of Kubernetes that control planes can be of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KubernetesVersion {
+    /// The oldest that Causeway is tried on.
+    Oldest,
+    /// The newest.
+    #[default]
+    Newest,
+}
+
 /// A cluster of the bed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Cluster {
@@ -57,6 +71,9 @@ pub struct Cluster {
     pub spec: Value,
     /// How its pods are networked.
     pub cni: Cni,
+    /// Who carries its Services.
+    #[serde(default)]
+    pub kube_proxy: KubeProxy,
     /// Its pod CIDRs.
     pub pod_cidrs: Vec<Prefix>,
     /// Its service CIDRs.
@@ -98,6 +115,22 @@ pub enum CniKind {
     Vxlan,
     /// Pods have addresses from the whole pod CIDR wherever they run (kube-ovn).
     ClusterWide,
+    /// flannel itself, and the CNI plugins; kube-controller-manager gives nodes their prefixes. Prefixes of nodes
+    /// and addresses of pods are what was given out, once the bed is up.
+    Flannel,
+}
+
+/// Who translates the Services of a cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KubeProxy {
+    /// The lab, with rules like those of kube-proxy.
+    #[default]
+    Imitated,
+    /// kube-proxy itself, in its nftables mode.
+    Nftables,
+    /// kube-proxy itself, in its iptables mode.
+    Iptables,
 }
 
 /// A node of the bed.
@@ -201,6 +234,11 @@ impl Cluster {
     /// Whether a Service has a backend on this node.
     pub(crate) fn has_backend_on(&self, node: &NodeId) -> bool {
         self.services.iter().flat_map(|s| &s.backends).any(|pod| pod.node == *node)
+    }
+
+    /// Whether a node needs its API server before its pods have a network.
+    pub(crate) fn needs_api_server(&self) -> bool {
+        self.cni.kind == CniKind::Flannel || self.kube_proxy != KubeProxy::Imitated
     }
 
     /// The router's address in its subnet of `family`.

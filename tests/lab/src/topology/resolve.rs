@@ -14,7 +14,9 @@ use serde_saphyr::{Location, Spanned};
 use super::file::{ClusterSection, ExpectSection, LabFile, OneOf, UnderlaySection};
 use super::members::{self, Numbers};
 use super::problem::{Problem, line_of};
-use super::{Cluster, Cni, CniKind, Expectation, Topology, TopologyError};
+use super::{
+    Cluster, Cni, CniKind, ControlPlane, Expectation, KubeProxy, KubernetesVersion, Topology, TopologyError,
+};
 
 /// The bed's default MTU: that of Ethernet.
 const DEFAULT_MTU: u32 = 1500;
@@ -67,6 +69,7 @@ fn resolve(file: LabFile, stem: String) -> Result<Topology, Problem> {
     let mut topology = Topology {
         name,
         control_plane: file.control_plane,
+        kubernetes: kubernetes(file.kubernetes, file.control_plane)?,
         cluster_set: file.cluster_set,
         clusters: Vec::new(),
         expectations: Vec::new(),
@@ -78,13 +81,30 @@ fn resolve(file: LabFile, stem: String) -> Result<Topology, Problem> {
             let message = format!("there is a cluster \"{}\" already", name.value);
             return Err(Problem::new(name.referenced, format!("clusters[{index}].name"), message));
         }
-        topology.clusters.push(cluster(index as u16, section, &file.underlay, &mut numbers)?);
+        let cluster = cluster(index as u16, section, &file.underlay, &mut numbers)?;
+        if cluster.needs_api_server() && file.control_plane == ControlPlane::Files {
+            let message = "cni flannel and kubeProxy need controlPlane: kubernetes";
+            return Err(Problem::new(Location::UNKNOWN, format!("clusters[{index}]"), message));
+        }
+        topology.clusters.push(cluster);
     }
     for (index, section) in file.expect.into_iter().enumerate() {
         let expectation = expectation(index, section, &topology)?;
         topology.expectations.push(expectation);
     }
     Ok(topology)
+}
+
+fn kubernetes(
+    given: Option<Spanned<KubernetesVersion>>,
+    control_plane: ControlPlane,
+) -> Result<KubernetesVersion, Problem> {
+    match given {
+        Some(given) if control_plane == ControlPlane::Files => {
+            Err(Problem::new(given.referenced, "kubernetes", "it needs controlPlane: kubernetes"))
+        }
+        given => Ok(given.map(|version| version.value).unwrap_or_default()),
+    }
 }
 
 /// The name of a bed: as a cluster's, since it stands in command lines and directory names.
@@ -105,6 +125,7 @@ fn cluster(
     let name = &section.name;
     let name = name.value.parse().map_err(|e| Problem::new(name.referenced, at("name"), format!("{e}")))?;
     let cni = cni(&section.cni);
+    let kube_proxy = kube_proxy(section.kube_proxy.as_ref(), cni, &at("kubeProxy"))?;
     let families = families_of(section.families.as_deref(), section.pod_cidrs.as_deref());
     let subnet_families = section.underlay.families.as_ref().or(underlay.families.as_ref());
     let subnet_families =
@@ -122,6 +143,7 @@ fn cluster(
         index,
         spec,
         cni,
+        kube_proxy,
         pod_cidrs: prefixes(section.pod_cidrs.as_deref(), families, |f| match f {
             Family::V4 => v4([10, c as u8 + 1, 0, 0], 16),
             Family::V6 => v6([0xfd10, c + 1, 0, 0, 0, 0, 0, 0], 48),
@@ -142,8 +164,8 @@ fn cluster(
     one_of_each(&cluster.subnets, section.underlay.subnets.as_deref(), &at("underlay.subnets"))?;
     members::add_nodes(&mut cluster, section.nodes, numbers)?;
     members::add_services(&mut cluster, section.services)?;
-    if cluster.cni.kind == CniKind::Vxlan && cluster.common_underlay().is_none() {
-        let message = "cni vxlan needs an underlay family that all nodes of the cluster have";
+    if matches!(cluster.cni.kind, CniKind::Vxlan | CniKind::Flannel) && cluster.common_underlay().is_none() {
+        let message = "cni vxlan and flannel need an underlay family that all nodes of the cluster have";
         return Err(Problem::new(Location::UNKNOWN, at("nodes"), message));
     }
     Ok(cluster)
@@ -165,8 +187,18 @@ fn cni(section: &OneOf<CniKind, super::file::CniSection>) -> Cni {
     };
     Cni {
         kind,
-        masquerade: masquerade.unwrap_or(kind == CniKind::Vxlan),
+        masquerade: masquerade.unwrap_or(matches!(kind, CniKind::Vxlan | CniKind::Flannel)),
         forward_accept: forward_accept.unwrap_or(true),
+    }
+}
+
+/// iptables refuses a table that holds what it did not write, and the rules of imitated CNIs are nftables' own.
+fn kube_proxy(given: Option<&Spanned<KubeProxy>>, cni: Cni, field: &str) -> Result<KubeProxy, Problem> {
+    match given {
+        Some(given) if given.value == KubeProxy::Iptables && cni.kind != CniKind::Flannel => {
+            Err(Problem::new(given.referenced, field, "iptables needs cni flannel"))
+        }
+        given => Ok(given.map(|given| given.value).unwrap_or_default()),
     }
 }
 

@@ -11,4 +11,5 @@ mod bed;
 mod away;
 mod facts;
 mod leave;
+mod real;
 mod steady;
