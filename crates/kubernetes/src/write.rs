@@ -67,12 +67,15 @@ impl Writer {
     /// # Errors
     /// [`RequestError`] that says what was refused, and why.
     pub async fn apply_status(&self, key: &ObjectRef, status: &Value) -> Result<(), RequestError> {
-        let body = json!({
+        let mut body = json!({
             "apiVersion": API_VERSION,
             "kind": key.kind.as_str(),
             "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": status,
         });
+        // An empty one that takes the last field away is merged into null, and refused.
+        if status.as_object().is_some_and(|fields| !fields.is_empty()) {
+            body["status"].clone_from(status);
+        }
         let result = self.api(key).patch_status(&key.name, &self.params(), &Patch::Apply(&body)).await;
         result.map(drop).map_err(|error| RequestError::new(format!("apply status of {key}"), &error))
     }

@@ -201,15 +201,16 @@ pub(crate) fn start_agent(state: &State, id: &NodeId) -> Result<()> {
 /// Writes a Node, as its kubelet would, and kube-controller-manager where it does not run for that.
 fn write_node(cluster: &Cluster, node: &Node) -> Result<()> {
     let member = Server::of(cluster);
-    member.apply(&node_object(cluster, node))?;
     let address = |address: &IpAddr| json!({"type": "InternalIP", "address": address});
     let addresses: Vec<Value> = node.addresses.iter().map(address).collect();
     let ready = json!({
         "type": "Ready", "status": if node.ready { "True" } else { "False" }, "reason": "Lab", "message": "",
         "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z",
     });
-    // A merge patch, since Nodes may have several addresses of a type, which server-side apply refuses.
-    member.patch_node_status(node.name.as_str(), &json!({"addresses": addresses, "conditions": [ready]}))
+    // Not by server-side apply, which refuses several addresses of a type.
+    let mut object = node_object(cluster, node);
+    object["status"] = json!({"addresses": addresses, "conditions": [ready]});
+    member.create(&object)
 }
 
 /// Removes a Node and what runs for it.
@@ -291,9 +292,9 @@ impl Server {
         self.kubectl_with(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &text).map(drop)
     }
 
-    fn patch_node_status(&self, node: &str, status: &Value) -> Result<()> {
-        let patch = to_json(&json!({"status": status}), "a patch")?;
-        self.kubectl(&["patch", "node", node, "--subresource=status", "--type=merge", "-p", &patch]).map(drop)
+    /// Makes an object that is not there yet.
+    fn create(&self, object: &Value) -> Result<()> {
+        self.kubectl_with(&["create", "-f", "-"], &to_json(object, "an object")?).map(drop)
     }
 
     /// A kubeconfig, for a server at `url`, of somebody with a token of a ServiceAccount of Causeway's.

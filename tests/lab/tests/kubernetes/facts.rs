@@ -55,6 +55,20 @@ fn nodes_modes_and_cidrs_are_followed() {
     });
     becomes_well(&lab);
 
+    // Without an address it cannot take part, which is told; and no more once it has one.
+    let ready = || {
+        let object = get(&lab, "hub", &[&["clusternode", node.node.as_str()], &namespace[..]].concat());
+        condition(&object, "Ready")
+    };
+    let addresses = get(&lab, "east", &["node", node.node.as_str()])["status"]["addresses"].clone();
+    for (addresses, expected) in [(json!([]), Some("False NoUnderlayAddress".to_owned())), (addresses, None)] {
+        let patch = json!({"status": {"addresses": addresses}}).to_string();
+        let status = ["--subresource=status", "--type=merge", "-p", &patch];
+        kubectl(&lab, "east", &[&["patch", "node", node.node.as_str()], &status[..]].concat());
+        becomes("the node's condition", expected, ready);
+    }
+    becomes_well(&lab);
+
     // It leaves.
     lab.remove_node(&node).unwrap();
     becomes("the node to be gone at the hub", vec!["n1".to_owned(), "n2".to_owned()], || {
