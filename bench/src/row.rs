@@ -123,6 +123,7 @@ impl fmt::Display for Shown {
             Unit::Bytes if value < 1024.0 * 1024.0 => write!(f, "{:.1} KiB", value / 1024.0),
             Unit::Bytes => write!(f, "{:.1} MiB", value / 1024.0 / 1024.0),
             Unit::Ratio => write!(f, "{value:.2}×"),
+            Unit::Count if value.fract() != 0.0 => write!(f, "{value:.2}"),
             Unit::Count => write!(f, "{value:.0}"),
             Unit::Rate => write!(f, "{:.0}k/s", value / 1e3),
             Unit::Exponent => write!(f, "n^{value:.2}"),

@@ -25,15 +25,13 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::item::{Item, Rank};
 use crate::member::{COPIED, Member, WatchId, resource};
+use crate::resting::Resting;
 use crate::view::{Action, View};
 
 /// How many requests are under way at once at most.
 const REQUESTS: usize = 32;
 /// How many updates of the member are taken in at once at most.
 const BATCH: usize = 2048;
-/// How long a sum over many nodes rests after it was written.
-const REST: Duration = Duration::from_secs(2);
-
 /// How long until the API server is asked for its service CIDRs again.
 const ASK: Duration = Duration::from_secs(30);
 
@@ -62,8 +60,7 @@ pub struct Manager {
     complaints: Complaints,
     queue: Queue<Rank, Item>,
     requests: FuturesUnordered<BoxFuture<'static, Ended>>,
-    /// Until when sums that were written rest.
-    resting: BTreeMap<Item, Instant>,
+    resting: Resting,
     found: Option<ClusterFindings>,
     cni: Option<Cni>,
     /// Whether what was found may be another.
@@ -112,7 +109,7 @@ impl Manager {
             complaints: Complaints::default(),
             queue: Queue::default(),
             requests: FuturesUnordered::new(),
-            resting: BTreeMap::new(),
+            resting: Resting::default(),
             found: None,
             cni: None,
             stale: true,
@@ -132,7 +129,7 @@ impl Manager {
             let may_ask = self.asking.is_none();
             let due = [
                 self.queue.next_due(),
-                self.resting.values().min().copied(),
+                self.resting.next_due(Instant::now()),
                 self.ask_next.filter(|_| may_ask),
             ];
             // Nothing is due for one that stands by.
@@ -162,10 +159,7 @@ impl Manager {
                     self.hub_writer = self.hub_writer.with_client(client.clone());
                     self.hub.reconnect(client);
                 }
-                () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {
-                    let now = Instant::now();
-                    self.resting.retain(|_, until| *until > now);
-                }
+                () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
         }
     }
@@ -223,7 +217,7 @@ impl Manager {
             }
             if found != self.found {
                 // Others route by what was found: that does not wait as a sum does.
-                self.resting.remove(&Item::ClusterStatus);
+                self.resting.wake(&Item::ClusterStatus);
                 self.open([Item::ClusterStatus]);
             }
             let lacks_services = found.as_ref().is_some_and(|found| found.service_cidrs.is_empty());
@@ -312,8 +306,8 @@ impl Manager {
         let now = now();
         while self.requests.len() < REQUESTS && self.held.is_held() {
             let resting = &self.resting;
-            let may = |item: &Item| !resting.contains_key(item);
-            let Some(item) = self.queue.next(Instant::now(), may) else { return };
+            let at = Instant::now();
+            let Some(item) = self.queue.next(at, |item| resting.may(item, at)) else { return };
             match self.view(&now).action(&item) {
                 Some(action) => {
                     let (hub, member) = (self.hub_writer.clone(), self.member_writer.clone());
@@ -329,7 +323,7 @@ impl Manager {
         if let Err(error) = &result {
             tracing::error!("{error}; trying again");
         } else if item.is_sum() {
-            self.resting.insert(item.clone(), Instant::now() + REST);
+            self.resting.written(item, Instant::now());
         }
         self.queue.done(item, result.is_ok(), Instant::now());
     }

@@ -61,7 +61,8 @@ fn nodes_modes_and_cidrs_are_followed() {
         condition(&object, "Ready")
     };
     let addresses = get(&lab, "east", &["node", node.node.as_str()])["status"]["addresses"].clone();
-    for (addresses, expected) in [(json!([]), Some("False NoUnderlayAddress".to_owned())), (addresses, None)] {
+    for (addresses, expected) in [(json!([]), Some("False NoUnderlayAddress".to_owned())), (addresses, None)]
+    {
         let patch = json!({"status": {"addresses": addresses}}).to_string();
         let status = ["--subresource=status", "--type=merge", "-p", &patch];
         kubectl(&lab, "east", &[&["patch", "node", node.node.as_str()], &status[..]].concat());
