@@ -9,6 +9,7 @@ use causeway_dataplane::nft::foreign::ForeignChain;
 use causeway_dataplane::{ApplyError, Desired, Kernel, KernelError, Observed, Step};
 
 use crate::drift::Interests;
+use crate::last_known::first_loss;
 use crate::plans::Inputs;
 use crate::restore::Restore;
 
@@ -102,6 +103,20 @@ pub fn preview(
     let observed = kernel.observe()?;
     let (desired, _) = decide(goal, &observed, restore);
     Ok(diff(&desired, &observed))
+}
+
+/// The first step towards `goal` that would take away or change what the kernel holds.
+///
+/// # Errors
+/// [`KernelError`] if the kernel cannot be read.
+pub fn loss(
+    kernel: &mut impl Kernel,
+    goal: Goal<'_>,
+    restore: &Restore,
+) -> Result<Option<String>, KernelError> {
+    let observed = kernel.observe()?;
+    let (desired, _) = decide(goal, &observed, restore);
+    Ok(first_loss(&diff(&desired, &observed), &observed).map(ToString::to_string))
 }
 
 /// Brings the kernel to `goal`.

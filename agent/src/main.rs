@@ -1,8 +1,10 @@
 //! `causeway-agent`: keeps one node's kernel as its plan says.
 
 mod args;
+mod atomic;
 mod converge;
 mod drift;
+mod last_known;
 mod plans;
 mod report;
 mod restore;

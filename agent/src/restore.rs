@@ -11,6 +11,8 @@ use causeway_dataplane::state::{Observed, Sysctl};
 use causeway_dataplane::step::Step;
 use serde::{Deserialize, Serialize};
 
+use crate::atomic;
+
 /// Where Linux says which boot this is; sysctls do not outlive it.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -79,19 +81,12 @@ impl Restore {
     /// If the file cannot be removed.
     pub fn forget(&mut self) -> io::Result<()> {
         self.remembered.sysctls.clear();
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        atomic::remove_with_attempts(&self.path)
     }
 
-    /// Writes the file whole or not at all.
     fn write(&self) -> io::Result<()> {
-        let new = self.path.with_extension("json.new");
-        let mut file = fs::File::create(&new)?;
-        file.write_all(&serde_json::to_vec(&self.remembered)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)
+        let bytes = serde_json::to_vec(&self.remembered)?;
+        atomic::replace(&self.path, |file| file.write_all(&bytes))
     }
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use causeway_daemon::health::{self, Health};
 use causeway_dataplane::KernelError;
 use causeway_dataplane::netlink::LinuxKernel;
-use causeway_kubernetes::{Access, ConnectError, connect};
+use causeway_kubernetes::{Access, ConnectError, authorities, connect};
 use causeway_model::{NodeId, NodeName};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::args::{CleanupArgs, RunArgs};
-use crate::converge::{ConvergeError, Goal, Pass, converge, preview};
+use crate::converge::{ConvergeError, Goal, Pass, converge, loss, preview};
 use crate::drift::{Drift, Interests};
+use crate::last_known::{self, Basis, Identity, LastKnown};
 use crate::plans::Known;
 use crate::report::Report;
 use crate::restore::Restore;
@@ -70,6 +71,7 @@ impl RunError {
 pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let node = args.node.clone().ok_or(RunError::Usage)?;
     let health = Health::new();
+    let last_known = LastKnown::new(&args.state_dir, identity(&args, &node).await?, health.clone());
     let mut source = open_source(&args, &node, &health).await?;
     let mut restore = open_restore(&args.state_dir)?;
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
@@ -80,7 +82,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         directory.watch()?;
     }
     let served = health::serve(args.listen, health.clone());
-    let agent = Agent { source, restore, kernel, failures: 0, health };
+    let agent = Agent { source, last_known, restore, kernel, failures: 0, health };
     tokio::select! {
         result = agent.run() => result,
         // A directory serves hosts outside Kubernetes, where nobody asks.
@@ -95,8 +97,20 @@ async fn open_source(args: &RunArgs, node: &NodeName, health: &Health) -> Result
         let id = NodeId { cluster: cluster.clone(), node: node.clone() };
         return Ok(Source::Directory(Box::new(Directory::open(objects.clone(), id)?)));
     }
-    let client = connect(&Access { kubeconfig: args.kubeconfig.clone(), context: None }).await?;
+    let client = connect(&access(args)).await?;
     Ok(Source::Member(Box::new(Member::new(client, &args.namespace, node, health.clone()))))
+}
+
+fn access(args: &RunArgs) -> Access {
+    Access { kubeconfig: args.kubeconfig.clone(), context: None }
+}
+
+/// As what the agent runs; `None` without an API server.
+async fn identity(args: &RunArgs, node: &NodeName) -> Result<Option<Identity>, RunError> {
+    if args.objects.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(Identity::new(node.clone(), &authorities(&access(args)).await?)))
 }
 
 /// Where the node's plan should be.
@@ -116,7 +130,12 @@ async fn once(
 ) -> Result<(), RunError> {
     if args.objects.is_none() {
         // A plan that is not told in time is reported below.
-        let _ = timeout(TELL, async { while !source.changed().await {} }).await;
+        let told = async {
+            while matches!(source.known(), Known::Nothing) {
+                source.changed().await;
+            }
+        };
+        let _ = timeout(TELL, told).await;
     }
     let known = source.known();
     let Known::Plan(inputs) = known else { return Err(RunError::NoPlan(place(args, node))) };
@@ -140,8 +159,10 @@ pub fn cleanup(args: &CleanupArgs) -> Result<(), RunError> {
     if args.dry_run {
         return print_steps(&mut kernel, Goal::Nothing, &restore);
     }
+    // First, so that nothing brings back what is cleaned up.
+    let removed = last_known::remove_from(&args.state_dir);
     log(converge(&mut kernel, Goal::Nothing, &mut restore)?);
-    restore.forget().map_err(|error| RunError::System("state directory", error))
+    removed.and_then(|()| restore.forget()).map_err(|error| RunError::System("state directory", error))
 }
 
 fn open_restore(state_dir: &std::path::Path) -> Result<Restore, RunError> {
@@ -169,6 +190,7 @@ fn log(pass: Pass) {
 
 struct Agent {
     source: Source,
+    last_known: LastKnown,
     restore: Restore,
     kernel: LinuxKernel,
     failures: u32,
@@ -180,6 +202,8 @@ enum Wake {
     Stop,
     /// Whether what is known of the plan changed.
     Plan(bool),
+    /// The plan is to be kept on disk.
+    Keep,
     Kernel,
     Timer,
 }
@@ -201,6 +225,7 @@ impl Agent {
                     Err(error) => return Err(RunError::System("signals", error)),
                 },
                 changed = self.source.changed() => Wake::Plan(changed),
+                () = self.last_known.due() => Wake::Keep,
                 result = drift.seen() => match result {
                     Ok(()) => Wake::Kernel,
                     Err(error) => return Err(error.into()),
@@ -210,7 +235,11 @@ impl Agent {
             match wake {
                 Wake::Stop => return Ok(()),
                 Wake::Plan(false) => continue,
-                Wake::Plan(true) => {}
+                Wake::Plan(true) => self.last_known.plan_changed(),
+                Wake::Keep => {
+                    self.last_known.save(self.source.known());
+                    continue;
+                }
                 Wake::Kernel | Wake::Timer => {}
             }
             next = Instant::now() + self.pass(&drift);
@@ -221,24 +250,43 @@ impl Agent {
     /// settings are its administrator's.
     fn finish_removal(&mut self) {
         if matches!(self.source.known(), Known::Removed) {
-            match self.restore.forget() {
+            match self.last_known.forget().and_then(|()| self.restore.forget()) {
                 Ok(()) => self.source.cleaned_up(),
-                Err(error) => tracing::warn!(%error, "original sysctls not forgotten"),
+                Err(error) => tracing::warn!(%error, "state directory not cleaned up"),
             }
         }
     }
 
     /// Makes the kernel as it should be, and says how long to wait for the next look at most.
     fn pass(&mut self, drift: &Drift) -> Duration {
-        let known = self.source.known();
+        let basis = self.last_known.basis(&self.source);
+        if let Basis::Wait(rest) = basis {
+            return rest;
+        }
+        if matches!(self.source.known(), Known::Removed)
+            && let Err(error) = self.last_known.forget()
+        {
+            tracing::warn!(%error, "a start without the API server would bring back what is removed now");
+        }
+        let known = self.last_known.known(&self.source);
         let goal = match known {
             Known::Nothing => return SLOW,
             Known::Plan(inputs) => Goal::Plan(inputs),
             Known::Removed => Goal::Nothing,
         };
-        let result = converge(&mut self.kernel, goal, &mut self.restore);
+        let result = match self.last_known.is_on_trial().then(|| loss(&mut self.kernel, goal, &self.restore))
+        {
+            Some(Ok(Some(loss))) => {
+                self.last_known.contradicted(&loss);
+                return SLOW;
+            }
+            Some(Err(error)) => Err(error.into()),
+            Some(Ok(None)) | None => converge(&mut self.kernel, goal, &mut self.restore),
+        };
         let report = Report::of(known, &result);
-        self.source.report(report);
+        if basis == Basis::Source {
+            self.source.report(report);
+        }
         match &result {
             Ok(_) => self.health.ready("kernel"),
             Err(error) => self.health.not_ready("kernel", error.to_string()),
@@ -250,6 +298,7 @@ impl Agent {
                     tracing::warn!(%error, "changes of the kernel are noticed late");
                 }
                 log(pass);
+                self.last_known.passed();
                 self.finish_removal();
                 SLOW
             }

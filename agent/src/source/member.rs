@@ -14,7 +14,7 @@ use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::plans::{Need, Plans};
+use crate::plans::{Known, Need, Plans};
 use crate::report::Report;
 use crate::source::underlay::Underlay;
 
@@ -40,6 +40,8 @@ pub struct Member {
     complaints: Complaints,
     status: Status,
     underlay: Underlay,
+    /// Whether everything was read at least once.
+    heard: bool,
 }
 
 /// The status that is to be written.
@@ -73,12 +75,21 @@ impl Member {
             complaints: Complaints::default(),
             status: Status::default(),
             underlay: Underlay::default(),
+            heard: false,
         }
     }
 
     /// The plans as they are known.
     pub fn plans(&self) -> &Plans {
         &self.plans
+    }
+
+    /// See [`crate::source::Source::has_told`].
+    pub fn has_told(&self) -> bool {
+        // A config that is there and says nothing usable.
+        let waiting = |config: &NodeConfig| config.metadata.deletion_timestamp.is_none();
+        let unclear = self.replica.has_unusable() || self.plans.config().is_some_and(waiting);
+        self.heard && !(unclear && matches!(self.plans.known(), Known::Nothing))
     }
 
     /// See [`crate::source::Source::cleaned_up`].
@@ -146,7 +157,9 @@ impl Member {
             }
             self.plans.handle(&change);
         }
-        let changed = self.plans.settle();
+        // That there is nothing is news too, the first time.
+        let changed = self.plans.settle() | !self.heard;
+        self.heard = true;
         self.schedule();
         changed
     }

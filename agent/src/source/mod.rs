@@ -36,6 +36,15 @@ impl Source {
         }
     }
 
+    /// Whether what is known is all that there is to know: a source that has not answered yet, or holds a
+    /// NodeConfig that cannot be used and knew no other before, leaves open what the node is to do.
+    pub fn has_told(&self) -> bool {
+        match self {
+            Source::Directory(_) => true,
+            Source::Member(member) => member.has_told(),
+        }
+    }
+
     /// Nothing is left of what the node took part in.
     pub fn cleaned_up(&mut self) {
         match self {

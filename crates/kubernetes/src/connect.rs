@@ -54,6 +54,15 @@ pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
     client(config(access).await?)
 }
 
+/// The certificates (DER) of the authorities that the API server's certificate is to be signed by; none if
+/// those of the system are trusted. They tell two clusters apart without an answer from either.
+///
+/// # Errors
+/// [`ConnectError`] if the configuration is missing or cannot be used.
+pub async fn authorities(access: &Access) -> Result<Vec<Vec<u8>>, ConnectError> {
+    Ok(config(access).await?.root_cert.unwrap_or_default())
+}
+
 /// A client for the current context of a kubeconfig that is at hand as text. Nothing is sent yet.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ mod watches;
 mod write;
 
 pub use account::{dry_run_error, request_token};
-pub use connect::{Access, ConnectError, connect, connect_with};
+pub use connect::{Access, ConnectError, authorities, connect, connect_with};
 pub use error::{RequestError, Trouble};
 pub use events::{Events, News, news};
 pub use kube_client::Client;

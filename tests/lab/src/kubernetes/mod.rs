@@ -185,17 +185,24 @@ pub(crate) fn start_agent(state: &State, id: &NodeId) -> Result<()> {
     };
     let member = Server::of(cluster);
     let name = node.name.as_str();
-    let uid = member.kubectl(&["get", "node", name, "-o", "jsonpath={.metadata.uid}"])?;
-    let bound =
-        ["--bound-object-kind", "Node", "--bound-object-name", name, "--bound-object-uid", uid.trim()];
-    let kubeconfig =
-        member.kubeconfig_of_account("causeway-agent", &bound, &member.seen_by(cluster, node))?;
+    // One that has run before has its token, and starts though its API server is away.
+    let kubeconfig = match member.kubeconfig(&format!("causeway-agent-{name}")) {
+        Some(written) => written,
+        None => kubeconfig_of_agent(&member, name, &member.seen_by(cluster, node))?,
+    };
     let directory = Path::new(DIRECTORY).join(format!("state/{}/{}", id.cluster, id.node));
     fs::create_dir_all(&directory).map_err(LabError::file("create", &directory))?;
     let mut command = daemon::inside(&Endpoint::Node(id.clone()))?;
     command.arg(program(state, "causeway-agent")?).args(["--node", name, "--kubeconfig", &kubeconfig]);
     command.arg("--state-dir").arg(directory);
     Daemon::agent(id).start(command)
+}
+
+fn kubeconfig_of_agent(member: &Server, node: &str, url: &str) -> Result<String> {
+    let uid = member.kubectl(&["get", "node", node, "-o", "jsonpath={.metadata.uid}"])?;
+    let bound =
+        ["--bound-object-kind", "Node", "--bound-object-name", node, "--bound-object-uid", uid.trim()];
+    member.kubeconfig_of_account("causeway-agent", &bound, url)
 }
 
 /// Writes a Node, as its kubelet would, and kube-controller-manager where it does not run for that.

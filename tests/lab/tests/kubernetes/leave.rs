@@ -52,6 +52,7 @@ fn a_cluster_leaves_clean_nodes_and_a_network_without_it() {
     });
     for node in ["east/n1", "east/n2"] {
         assert_eq!(settings(&lab, node), before, "{node}");
+        assert_eq!(std::fs::read_dir(lab.directory().join("state").join(node)).unwrap().count(), 0, "{node}");
         let state = lab.node(node).unwrap().snapshot().unwrap().0.to_string();
         for mark in ["vx-", "causeway", r#""4876""#, r#""197""#, "198.18."] {
             assert!(!state.contains(mark), "{mark} is left on {node}: {state}");

@@ -9,6 +9,7 @@ mod common;
 mod bed;
 
 mod away;
+mod disk;
 mod facts;
 mod leave;
 mod real;
