@@ -9,7 +9,7 @@ use causeway_api::{
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
-use causeway_discovery::{ClusterFindings, Cni, SourceId, impossible_service, sources, valid_range};
+use causeway_discovery::{ClusterFindings, Cni, SourceId, impossible_services, sources, valid_range};
 use causeway_kubernetes::{
     Client, Held, Queue, Replica, RequestError, Selection, Watches, Writer, dry_run_error,
 };
@@ -66,7 +66,9 @@ pub struct Manager {
     /// Whether what was found may be another.
     stale: bool,
     whole: bool,
-    asking: Option<BoxFuture<'static, Option<String>>>,
+    asking: Option<BoxFuture<'static, Vec<Option<String>>>>,
+    /// Whether the last questions all had an answer.
+    answered: bool,
     /// When the API server may be asked for its service CIDRs.
     ask_next: Option<Instant>,
     /// Whether roles or links may ask for other slices.
@@ -115,6 +117,7 @@ impl Manager {
             stale: true,
             whole: false,
             asking: None,
+            answered: true,
             ask_next: None,
             reselect: true,
         }
@@ -222,7 +225,9 @@ impl Manager {
             }
             let lacks_services = found.as_ref().is_some_and(|found| found.service_cidrs.is_empty());
             (self.found, self.cni) = (found, cni);
-            self.ask_next = self.ask_next.or(Some(Instant::now())).filter(|_| lacks_services);
+            // One family may have an answer before the other.
+            let asks = lacks_services || !self.answered;
+            self.ask_next = self.ask_next.or(Some(Instant::now())).filter(|_| asks);
         }
         if self.asking.is_none()
             && self.held.is_held()
@@ -328,13 +333,18 @@ impl Manager {
         self.queue.done(item, result.is_ok(), Instant::now());
     }
 
-    fn answered(&mut self, answer: Option<String>) {
+    fn answered(&mut self, answers: Vec<Option<String>>) {
         self.asking = None;
-        let Some(error) = answer else { return };
-        if valid_range(&error).is_empty() {
-            self.member.found.unavailable(SourceId::ServiceError, &error);
-        } else {
-            self.member.found.applied(SourceId::ServiceError, "", &Value::String(error));
+        self.answered = answers.iter().all(Option::is_some);
+        for error in answers.into_iter().flatten() {
+            let ranges = valid_range(&error);
+            if ranges.is_empty() {
+                self.member.found.unavailable(SourceId::ServiceError, &error);
+            } else {
+                // Each answer names ranges of one family, and maybe not all: they add up.
+                let name = format!("{ranges:?}");
+                self.member.found.applied(SourceId::ServiceError, &name, &Value::String(error));
+            }
         }
         self.stale = true;
     }
@@ -384,8 +394,15 @@ fn now() -> Time {
     Time(Timestamp::now())
 }
 
-fn ask_for_services(client: Client, namespace: String) -> BoxFuture<'static, Option<String>> {
-    async move { dry_run_error(&client, &impossible_service(&namespace)).await }.boxed()
+fn ask_for_services(client: Client, namespace: String) -> BoxFuture<'static, Vec<Option<String>>> {
+    async move {
+        let mut answers = Vec::new();
+        for service in impossible_services(&namespace) {
+            answers.push(dry_run_error(&client, &service).await);
+        }
+        answers
+    }
+    .boxed()
 }
 
 fn send(hub: Writer, member: Writer, held: Held, item: Item, action: Action) -> BoxFuture<'static, Ended> {

@@ -88,10 +88,15 @@ impl Member {
         COPIED.iter().all(|kind| self.has(WatchId::Copies(*kind)))
     }
 
-    /// What keeps watches from going on. A source that is not there is none: few CNIs have all.
+    /// What keeps watches from going on. A source that is not there is none: few CNIs have all. Nor is one
+    /// whose objects another shows already.
     pub fn problems(&self) -> impl Iterator<Item = String> {
-        let needed = self.troubles.iter().filter(|(id, trouble)| {
-            !matches!((id, trouble), (WatchId::Source(_), Trouble::NotServed(_) | Trouble::Forbidden(_)))
+        let needed = self.troubles.iter().filter(|(id, trouble)| match id {
+            WatchId::Source(source) => {
+                let absent = matches!(trouble, Trouble::NotServed(_) | Trouble::Forbidden(_));
+                !absent && self.found.counts(*source)
+            }
+            _ => true,
         });
         needed.map(|(id, trouble)| format!("{}: {trouble}", describe(*id)))
     }
@@ -144,6 +149,7 @@ impl Member {
                 if changed { node_items(&name) } else { Vec::new() }
             }
             WatchId::Source(source) => {
+                let name = source.object_name(object.metadata.namespace.as_deref(), &name);
                 let nodes = self.found.applied(source, &name, &whole(object));
                 nodes.map(source_items).unwrap_or_default()
             }
@@ -167,8 +173,7 @@ impl Member {
         }
     }
 
-    fn deleted(&mut self, id: WatchId, name: ObjectName) -> Vec<Item> {
-        let name = name.name;
+    fn deleted(&mut self, id: WatchId, ObjectName { namespace, name }: ObjectName) -> Vec<Item> {
         match id {
             WatchId::Nodes => {
                 self.found.node_deleted(&name);
@@ -176,6 +181,7 @@ impl Member {
                 [node_items(&name), vec![Item::Copy(Kind::NodeConfig, name)]].concat()
             }
             WatchId::Source(source) => {
+                let name = source.object_name(namespace.as_deref(), &name);
                 self.found.deleted(source, &name).map(source_items).unwrap_or_default()
             }
             WatchId::Copies(kind) => {
@@ -252,6 +258,65 @@ mod tests {
         }
         assert!(member.take(WatchId::Resolve, Update::Complete, &spec).is_empty());
     }
+
+    #[test]
+    fn config_maps_of_one_name_are_told_apart_by_their_namespaces() {
+        let (mut member, spec) = (Member::default(), ClusterSpec::default());
+        let id = WatchId::Source(SourceId::FlannelConfig);
+        let map = |namespace: &str, network: &str| {
+            let object = serde_json::from_value(serde_json::json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "kube-flannel-cfg", "namespace": namespace},
+                "data": {"net-conf.json": format!("{{\"Network\": \"{network}\"}}")},
+            }));
+            Update::Applied(Box::new(object.unwrap()))
+        };
+        let resource = resource(id, "causeway-system");
+        assert_eq!((resource.namespace, resource.name.as_deref()), (None, Some("kube-flannel-cfg")));
+        member.take(id, map("flannel", "10.1.0.0/16"), &spec);
+        member.take(id, map("other", "10.2.0.0/16"), &spec);
+        let gone = ObjectName { namespace: Some("other".to_owned()), name: "kube-flannel-cfg".to_owned() };
+        member.take(id, Update::Deleted(gone), &spec);
+        for source in sources(causeway_api::CniType::Auto) {
+            member.take(WatchId::Source(source.id), Update::Complete, &spec);
+        }
+        member.take(WatchId::Nodes, Update::Complete, &spec);
+        let found = member.found.cluster(&spec).unwrap().pod_cidrs;
+        let found: Vec<(&str, &str)> =
+            found.iter().map(|found| (found.cidr.0.as_str(), found.source.as_str())).collect();
+        assert_eq!(found, [("10.1.0.0/16", "ConfigMap flannel/kube-flannel-cfg")]);
+    }
+
+    #[test]
+    fn an_api_server_of_calico_that_is_down_is_no_problem_where_its_objects_are_seen_without_it() {
+        let (mut member, spec) = (Member::default(), ClusterSpec::default());
+        member.take(WatchId::Nodes, Update::Complete, &spec);
+        for source in sources(causeway_api::CniType::Auto) {
+            let update = match source.group {
+                "projectcalico.org" => Update::Trouble(Trouble::Unreachable("503".to_owned())),
+                _ => Update::Complete,
+            };
+            member.take(WatchId::Source(source.id), update, &spec);
+        }
+        assert!(!member.found.is_known(&spec), "it may have what nothing else has");
+        assert_eq!(member.problems().count(), 3);
+        for (source, object) in [
+            (SourceId::CalicoPools, serde_json::json!({"cidr": "10.1.0.0/16"})),
+            (
+                SourceId::CalicoAffinities,
+                serde_json::json!({"cidr": "10.1.0.0/26", "node": "n1", "state": "confirmed"}),
+            ),
+            (SourceId::CalicoBlocks, serde_json::json!({"cidr": "10.1.0.0/26", "affinity": "host:n1"})),
+        ] {
+            let object = serde_json::from_value(serde_json::json!({
+                "apiVersion": "crd.projectcalico.org/v1", "kind": "x", "metadata": {"name": "x"}, "spec": object,
+            }));
+            member.take(WatchId::Source(source), Update::Applied(Box::new(object.unwrap())), &spec);
+        }
+        assert!(member.found.is_known(&spec));
+        assert_eq!(member.problems().count(), 0);
+    }
+
     #[test]
     fn what_an_agent_says_of_a_link_is_summed_up_whenever_it_says_so() {
         let (mut member, spec) = (Member::default(), ClusterSpec::default());

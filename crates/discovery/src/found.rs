@@ -7,8 +7,11 @@ use causeway_api::{ClusterNodeSpec, ClusterSpec, CniType};
 use causeway_model::Prefix;
 use serde_json::Value;
 
-use crate::cluster::{self, ClusterFindings, Cni};
-use crate::node::{Node, clusternode};
+use crate::cluster::{self, ClusterFindings};
+use crate::cni::{self, Cni};
+use crate::loans::Loans;
+use crate::node::{Node, POD_CIDRS, clusternode};
+use crate::prefixes::aggregated;
 use crate::read::{Statement, statement};
 use crate::source::{SourceId, sources};
 
@@ -30,7 +33,11 @@ pub struct Found {
     nodes: BTreeMap<String, Node>,
     nodes_heard: bool,
     pub(crate) heard: BTreeMap<SourceId, Heard>,
-    pub(crate) statements: BTreeMap<(SourceId, String), Statement>,
+    statements: BTreeMap<(SourceId, String), Statement>,
+    /// Static Pods that are gone and still count, until another says the same sort.
+    kept: BTreeSet<(SourceId, String)>,
+    /// Borrowed addresses, by who says so.
+    loans: BTreeMap<SourceId, Loans>,
     /// Prefixes of nodes, by node and by who says so.
     of_nodes: BTreeMap<String, BTreeMap<(SourceId, String), Vec<Prefix>>>,
     pub(crate) node_findings: BTreeMap<String, Vec<String>>,
@@ -94,7 +101,17 @@ impl Found {
         for (node, prefix) in &now.nodes {
             let said = self.of_nodes.entry(node.clone()).or_default().entry(key.clone()).or_default();
             said.push(*prefix);
-            touched.insert(node.clone());
+        }
+        for loan in &now.loans {
+            self.loans.entry(source).or_default().insert(name, loan);
+        }
+        touched.extend(self.around(&now));
+        if is_static_pods(source) && now.says_prefixes() {
+            let kept: Vec<_> = self.kept.iter().filter(|(of, _)| *of == source).cloned().collect();
+            for old in kept.iter().filter(|old| **old != key) {
+                self.withdraw(old);
+            }
+            self.kept.retain(|(of, _)| *of != source);
         }
         self.statements.insert(key, now);
         Some(touched)
@@ -103,13 +120,20 @@ impl Found {
     /// An object of a source is gone. As [`Found::applied`].
     pub fn deleted(&mut self, source: SourceId, name: &str) -> Option<BTreeSet<String>> {
         let key = (source, name.to_owned());
-        self.statements.contains_key(&key).then(|| self.withdraw(&key))
+        let statement = self.statements.get(&key)?;
+        // A static Pod is made anew with each change of it. Its flags count on until another is there.
+        let others = || self.statements(source).any(|(other, said)| other != name && said.says_prefixes());
+        if is_static_pods(source) && statement.says_prefixes() && !others() {
+            self.kept.insert(key);
+            return None;
+        }
+        Some(self.withdraw(&key))
     }
 
     fn withdraw(&mut self, key: &(SourceId, String)) -> BTreeSet<String> {
         let Some(statement) = self.statements.remove(key) else { return BTreeSet::new() };
-        let touched: BTreeSet<String> = statement.nodes.into_iter().map(|(node, _)| node).collect();
-        for node in &touched {
+        let touched = self.around(&statement);
+        for (node, _) in &statement.nodes {
             if let Some(said) = self.of_nodes.get_mut(node) {
                 said.remove(key);
                 if said.is_empty() {
@@ -117,7 +141,38 @@ impl Found {
                 }
             }
         }
+        if let Some(loans) = self.loans.get_mut(&key.0) {
+            for loan in &statement.loans {
+                loans.remove(&key.1, loan.address);
+            }
+        }
         touched
+    }
+
+    /// The nodes whose own facts follow from a statement.
+    fn around(&self, statement: &Statement) -> BTreeSet<String> {
+        let nodes = statement.nodes.iter().map(|(node, _)| node);
+        let sides = statement.loans.iter().flat_map(|loan| loan.lender.iter().chain([&loan.borrower]));
+        let nodes: BTreeSet<String> = nodes.chain(sides).cloned().collect();
+        self.loans.values().fold(nodes, |nodes, loans| loans.around(&nodes))
+    }
+
+    /// What the objects of a source say, by name.
+    pub(crate) fn statements(&self, source: SourceId) -> impl Iterator<Item = (&str, &Statement)> {
+        let first = (source, String::new());
+        self.statements
+            .range(first..)
+            .take_while(move |((at, _), _)| *at == source)
+            .map(|((_, name), statement)| (name.as_str(), statement))
+    }
+
+    pub(crate) fn is_there(&self, source: SourceId) -> bool {
+        self.statements(source).next().is_some()
+    }
+
+    /// Whether a source counts: one that stands in for another does where that one has nothing.
+    pub fn counts(&self, source: SourceId) -> bool {
+        source.stands_in_for().is_none_or(|first| !self.is_there(first))
     }
 
     /// A source has said all that it has.
@@ -138,6 +193,7 @@ impl Found {
         self.nodes_heard
             && sources(cni_type(spec))
                 .iter()
+                .filter(|source| self.counts(source.id))
                 .all(|source| self.heard.get(&source.id).is_some_and(|heard| *heard != Heard::Nothing))
     }
 
@@ -152,7 +208,7 @@ impl Found {
         if !self.is_known(spec) {
             return None;
         }
-        cluster::detect(self, spec)
+        cni::detect(self, spec)
     }
 
     /// What a ClusterNode says of a node; `None` if there is no such Node, or while a source that counts
@@ -165,18 +221,51 @@ impl Found {
         resolved: &[IpAddr],
     ) -> Option<ClusterNodeSpec> {
         let node = self.nodes.get(name)?;
-        let mut pods: Vec<Prefix> = Vec::new();
-        if let Some(cni) = cni {
-            let said = self.of_nodes.get(name).into_iter().flatten();
-            pods.extend(
-                said.filter(|((source, _), _)| cni.sources.contains(source))
-                    .flat_map(|(_, prefixes)| prefixes),
-            );
-            if cni.node_pod_cidrs {
-                pods.extend(&node.pod_cidrs);
+        let pods = cni.map(|cni| self.prefixes(name, cni)).unwrap_or_default();
+        Some(clusternode(node, spec, &pods, resolved))
+    }
+
+    /// The pod prefixes of a node's own.
+    fn prefixes(&self, name: &str, cni: &Cni) -> Vec<Prefix> {
+        match self.loans(cni) {
+            Some(loans) => {
+                let mut all = loans.settled(name, &|name| self.own(name, cni));
+                all.retain(|prefix| cni.has_pods_in(prefix));
+                all
             }
+            None => self.own(name, cni),
         }
-        Some(clusternode(node, spec, &cluster::aggregated(pods), resolved))
+    }
+
+    /// The same, whatever is borrowed.
+    fn own(&self, name: &str, cni: &Cni) -> Vec<Prefix> {
+        let said = self.of_nodes.get(name).into_iter().flatten();
+        let said = said.filter(|((source, _), _)| cni.sources.contains(source));
+        let said = said.flat_map(|(_, prefixes)| prefixes).filter(|prefix| cni.has_pods_in(prefix));
+        let node = self.nodes.get(name).filter(|_| cni.node_pod_cidrs);
+        aggregated(said.chain(node.into_iter().flat_map(|node| &node.pod_cidrs)).copied())
+    }
+
+    /// The borrowed addresses that count. Where a CNI's own objects say nothing of nodes, there are none.
+    fn loans(&self, cni: &Cni) -> Option<&Loans> {
+        let sources = cni.sources.iter().filter(|_| !cni.node_pod_cidrs);
+        sources.filter_map(|source| self.loans.get(source)).next()
+    }
+
+    /// Prefixes of nodes that there is no room for, in words.
+    pub(crate) fn left_out(&self, cni: &Cni) -> Vec<String> {
+        let loans = self.loans(cni).map(|loans| loans.left_out(&|name| self.own(name, cni)));
+        let borrowed = loans.into_iter().flatten().map(|(node, count)| {
+            format!("Node {node}: announces {count} of the addresses that it borrowed not by itself, for lack of room: a node has at most {POD_CIDRS} prefixes")
+        });
+        // Counted before they are joined: that is cheap, and rarely too many.
+        let many =
+            self.of_nodes.iter().filter(|(_, said)| said.values().map(Vec::len).sum::<usize>() > POD_CIDRS);
+        let prefixes = many.map(|(name, _)| (name, self.prefixes(name, cni).len()));
+        let beyond = prefixes.filter(|(_, count)| *count > POD_CIDRS).map(|(name, count)| {
+            format!("Node {name}: has {count} pod prefixes; those beyond {POD_CIDRS} are not used")
+        });
+        borrowed.chain(beyond).collect()
     }
 
     /// What cannot be used of what was heard, in words.
@@ -184,8 +273,9 @@ impl Found {
         let nodes = self.node_findings.iter().flat_map(|(name, findings)| {
             findings.iter().map(move |finding| format!("Node {name}: {finding}"))
         });
-        let objects = self.statements.iter().flat_map(|((source, name), statement)| {
-            statement.findings.iter().map(move |finding| format!("{} {name}: {finding}", source.describe()))
+        let objects = self.statements.iter().filter(|((source, _), _)| self.counts(*source));
+        let objects = objects.flat_map(|((source, name), statement)| {
+            statement.findings.iter().map(move |finding| format!("{}: {finding}", source.subject(name)))
         });
         nodes.chain(objects)
     }
@@ -195,4 +285,8 @@ impl Found {
 pub(crate) fn cni_type(spec: &ClusterSpec) -> CniType {
     let given = spec.cni.as_ref().and_then(|cni| cni.type_.as_ref());
     given.and_then(|choice| choice.get()).unwrap_or(CniType::Auto)
+}
+
+fn is_static_pods(source: SourceId) -> bool {
+    matches!(source, SourceId::ApiServerPods | SourceId::ControllerManagerPods)
 }

@@ -11,14 +11,19 @@
 //! Pure: no client, no I/O, no clock.
 
 mod cluster;
+mod cni;
 mod found;
+mod loans;
 mod node;
+mod prefixes;
 pub mod read;
 mod service;
 mod source;
 
-pub use cluster::{ClusterFindings, Cni};
+pub use cluster::ClusterFindings;
+pub use cni::Cni;
 pub use found::Found;
+pub use loans::Loan;
 pub use node::{Node, clusternode, node_selector_keys};
-pub use service::{impossible_service, valid_range};
+pub use service::{impossible_services, valid_range};
 pub use source::{Source, SourceId, sources};

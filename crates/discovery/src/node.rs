@@ -12,7 +12,7 @@ use crate::read::{prefixes, text};
 /// The default of `spec.underlay.annotation`.
 const UNDERLAY_ANNOTATION: &str = "causeway.dev/underlay";
 /// How many pod prefixes a ClusterNode holds.
-const POD_CIDRS: usize = 64;
+pub(crate) const POD_CIDRS: usize = 64;
 
 /// What of a Node is used. A kubelet's heartbeat changes none of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -3,14 +3,22 @@
 use causeway_model::Prefix;
 use serde_json::{Value, json};
 
-/// A Service that no API server accepts, since its address is one for documentation (RFC 5737). To be
-/// created as a dry run; the error names the range that would have been valid.
-pub fn impossible_service(namespace: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "causeway-asks-for-the-service-cidr", "namespace": namespace},
-        "spec": {"clusterIP": "192.0.2.1", "ports": [{"port": 443}]},
+/// Services that no API server accepts, one of each family, since their addresses are for documentation
+/// (RFC 5737, RFC 3849). To be created as a dry run; the error names the range that would have been valid, and that
+/// of the Service's own family only.
+pub fn impossible_services(namespace: &str) -> [Value; 2] {
+    [("IPv4", "192.0.2.1"), ("IPv6", "2001:db8::1")].map(|(family, address)| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "causeway-asks-for-the-service-cidr", "namespace": namespace},
+            "spec": {
+                "clusterIP": address,
+                "ipFamilies": [family],
+                "ipFamilyPolicy": "SingleStack",
+                "ports": [{"port": 443}],
+            },
+        })
     })
 }
 
