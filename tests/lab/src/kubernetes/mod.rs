@@ -252,9 +252,14 @@ fn node_object(cluster: &Cluster, node: &Node) -> Value {
     })
 }
 
-/// Brings what the lab reads of NodeConfigs up to date with the hub.
+/// Brings what the lab reads of NodeConfigs up to date with the hub, if that is up.
 pub(crate) fn mirror(state: &State) -> Result<()> {
-    let text = Server::hub(&state.topology).kubectl(&["get", "nodeconfigs", "-A", "-o", "json"])?;
+    let hub = Server::hub(&state.topology);
+    if hub.daemon().pid().is_none() {
+        // While it is away, what it said last is what nodes go by.
+        return Ok(());
+    }
+    let text = hub.kubectl(&["get", "nodeconfigs", "-A", "-o", "json"])?;
     let list: Value = from_json(&text, "the hub's NodeConfigs")?;
     let objects = holder::objects();
     for object in list["items"].as_array().into_iter().flatten() {
