@@ -15,7 +15,7 @@ case $which in
         exit 2
         ;;
 esac
-flannel=v0.28.10 helm=v4.3.1
+flannel=v0.28.10 helm=v4.3.1 cilium=v1.20.2
 
 if ! command -v go >/dev/null || ! go version | grep -qE 'go1\.(2[6-9]|[3-9][0-9])|go[2-9]'; then
     echo "tests on real API servers need Go 1.26 or newer (found: $(go version 2>/dev/null || echo none)); install it," >&2
@@ -30,7 +30,7 @@ beside=
 
 inputs() {
     go version
-    echo "$kubernetes $flannel $helm $beside"
+    echo "$beside"
     cd "$here" && sha256sum build.sh
     cd "$which" && find . -type f \( -name '*.go' -o -name 'go.*' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
 }
@@ -52,6 +52,7 @@ build() {
         for part in etcd kube-apiserver kube-controller-manager kube-proxy kubectl; do
             ln -sf test-kubernetes "$folder/$part"
         done
+        definitions
     else
         # The other programs are the newest ones.
         for part in "$beside"/*; do
@@ -63,6 +64,18 @@ build() {
         done
     fi
     touch "$folder/.complete"
+}
+
+# Definitions that a CNI publishes in its module; nothing of it is built.
+definitions() {
+    local module part
+    mkdir -p "$folder/crds"
+    module=$(cd "$folder/crds" && go mod init causeway.dev/definitions 2>/dev/null &&
+        go mod download -json "github.com/cilium/cilium@$cilium" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    rm "$folder/crds/go.mod"
+    for part in v2/ciliumnodes v2alpha1/ciliumpodippools; do
+        install -m 644 "$module/pkg/k8s/apis/cilium.io/client/crds/$part.yaml" "$folder/crds/"
+    done
 }
 
 if [ ! -e "$folder/.complete" ]; then

@@ -80,6 +80,10 @@ pub struct ClusterNodeSpec {
     /// gateway while another can. Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
+    /// Whether it is cordoned (`spec.unschedulable` of the Node), as one that is to be drained is. It keeps its
+    /// traffic, but is no gateway while another can be. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cordoned: Option<bool>,
     /// Its failure domain, from the label topology.kubernetes.io/zone. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]

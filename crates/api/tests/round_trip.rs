@@ -167,12 +167,13 @@ fn a_cluster() -> impl Strategy<Value = ClusterFacts> {
 fn a_node() -> impl Strategy<Value = NodeFacts> {
     let labels = proptest::collection::btree_map("[a-z./]{1,12}", "[a-z0-9]{0,8}", 0..3);
     let zone = option::of("[a-z0-9-]{1,12}");
-    (node_id(), underlay(), vec(prefix(), 0..4), any::<bool>(), zone, labels).prop_map(
-        |(id, underlay, pods, ready, zone, labels)| NodeFacts {
+    let readiness = prop_oneof![Just(Readiness::Ready), Just(Readiness::Cordoned), Just(Readiness::NotReady)];
+    (node_id(), underlay(), vec(prefix(), 0..4), readiness, zone, labels).prop_map(
+        |(id, underlay, pods, readiness, zone, labels)| NodeFacts {
             id,
             underlay,
             pods,
-            readiness: if ready { Readiness::Ready } else { Readiness::NotReady },
+            readiness,
             zone,
             labels,
         },

@@ -24,6 +24,7 @@ pub struct Node {
     annotations: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     ready: bool,
+    cordoned: bool,
     /// Whether flannel wrote on it.
     pub(crate) has_flannel: bool,
 }
@@ -66,6 +67,7 @@ impl Node {
                 annotations,
                 labels: map(object, "/metadata/labels"),
                 ready,
+                cordoned: object.pointer("/spec/unschedulable").and_then(Value::as_bool) == Some(true),
                 has_flannel,
             },
             findings,
@@ -106,6 +108,7 @@ pub fn clusternode(node: &Node, spec: &ClusterSpec, pods: &[Prefix], resolved: &
         underlay: underlay(node, spec, resolved).addresses().map(|address| Ip(address.to_string())).collect(),
         pod_cidrs: pods.iter().take(POD_CIDRS).map(|prefix| Cidr(prefix.to_string())).collect(),
         ready: (!node.ready).then_some(false),
+        cordoned: node.cordoned.then_some(true),
         zone: zone.cloned(),
         labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
         ..ClusterNodeSpec::default()
@@ -205,5 +208,8 @@ mod tests {
         let mut sick = node();
         sick["status"]["conditions"][0]["status"] = json!("Unknown");
         assert_eq!(clusternode(&Node::read(&sick).0, &cluster, &[], &[]).ready, Some(false));
+        let mut cordoned = node();
+        cordoned["spec"]["unschedulable"] = json!(true);
+        assert_eq!(clusternode(&Node::read(&cordoned).0, &cluster, &[], &[]).cordoned, Some(true));
     }
 }

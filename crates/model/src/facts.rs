@@ -116,12 +116,15 @@ pub struct ClusterFacts {
 /// A node with this label set to `true` is always left out.
 pub const EXCLUDE_LABEL: &str = "causeway.dev/exclude";
 
-/// Whether Kubernetes counts a node as ready.
+/// Whether Kubernetes counts a node as ready, and means to keep it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub enum Readiness {
     /// Ready, or not stated.
     #[default]
     Ready,
+    /// Ready, and cordoned: it is to be emptied and may go down soon. Its traffic goes on; it becomes no gateway
+    /// while another can.
+    Cordoned,
     /// Not ready, or not heard of. Its traffic goes on; it becomes no gateway while another can.
     NotReady,
 }

@@ -1,6 +1,6 @@
 //! Which nodes are gateways of a Gateway cluster, or carry what no single node of a P2P cluster owns.
 //!
-//! Better nodes come before worse (ready, then all families of the cluster); among equally good ones
+//! Better nodes come before worse (ready, all families of the cluster, not cordoned); among equally good ones
 //! those that are gateways already stay, and new ones are spread over zones, then taken by name. Nodes
 //! that are not ready are gateways only where no other can be.
 
@@ -15,6 +15,8 @@ pub(crate) enum Grade {
     Full,
     /// Ready, without one of the families.
     Partial,
+    /// Ready, and cordoned.
+    Cordoned,
     /// Not ready, with all families.
     NotReady,
     /// Not ready, without one of the families.
@@ -22,7 +24,8 @@ pub(crate) enum Grade {
 }
 
 impl Grade {
-    const ALL: [Grade; 4] = [Grade::Full, Grade::Partial, Grade::NotReady, Grade::NotReadyPartial];
+    const ALL: [Grade; 5] =
+        [Grade::Full, Grade::Partial, Grade::Cordoned, Grade::NotReady, Grade::NotReadyPartial];
 }
 
 /// A node's standing as a candidate.
@@ -167,6 +170,15 @@ mod tests {
         assert_eq!(elect(&ready, &["b", "c"], 2), ["b", "c"]);
         let one_down = [("a", Full, "x"), ("b", NotReady, "x"), ("c", Full, "x")];
         assert_eq!(elect(&one_down, &["b", "c"], 2), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_cordoned_gateway_gives_way_and_goes_on_where_there_is_no_other() {
+        use Grade::{Cordoned, Full, NotReady};
+        let spare = [("a", Cordoned, "x"), ("b", Full, "x"), ("c", Full, "x")];
+        assert_eq!(elect(&spare, &["a", "b"], 2), ["b", "c"]);
+        let no_spare = [("a", Cordoned, "x"), ("b", Full, "x"), ("c", NotReady, "x")];
+        assert_eq!(elect(&no_spare, &["a", "b"], 2), ["a", "b"]);
     }
 
     #[test]

@@ -153,6 +153,7 @@ pub(crate) fn standing(
     let grade = match (facts.readiness, carried == cluster) {
         (Readiness::Ready, true) => Grade::Full,
         (Readiness::Ready, false) => Grade::Partial,
+        (Readiness::Cordoned, _) => Grade::Cordoned,
         (Readiness::NotReady, true) => Grade::NotReady,
         (Readiness::NotReady, false) => Grade::NotReadyPartial,
     };

@@ -152,7 +152,12 @@ impl World {
             pods: node_pods(random, number),
             id,
             underlay,
-            readiness: random.pick(&[Readiness::Ready, Readiness::Ready, Readiness::NotReady]),
+            readiness: random.pick(&[
+                Readiness::Ready,
+                Readiness::Ready,
+                Readiness::Cordoned,
+                Readiness::NotReady,
+            ]),
             zone: random.pick(&[None, Some("x"), Some("y"), Some("z")]).map(str::to_owned),
             labels,
         }

@@ -32,21 +32,22 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The folder of what `tests/kubernetes/build.sh` builds.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn kubernetes_folder() -> PathBuf {
+    let built = succeed(&mut Command::new(repository("tests/kubernetes/build.sh")));
+    PathBuf::from(built.trim())
+}
+
 /// A program of Kubernetes: out of the folder `KUBEBUILDER_ASSETS` if that is set, else as
 /// `tests/kubernetes/build.sh` builds it.
 ///
 /// # Panics
 /// If there is none.
 pub fn kubernetes_program(name: &str) -> PathBuf {
-    let folder = match std::env::var_os("KUBEBUILDER_ASSETS") {
-        Some(folder) => PathBuf::from(folder),
-        None => {
-            let script = repository("tests/kubernetes/build.sh");
-            let built = Command::new(&script).output().expect("tests/kubernetes/build.sh runs");
-            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-            PathBuf::from(String::from_utf8_lossy(&built.stdout).trim())
-        }
-    };
+    let folder = std::env::var_os("KUBEBUILDER_ASSETS").map_or_else(kubernetes_folder, PathBuf::from);
     let path = folder.join(name);
     assert!(path.exists(), "{} has no {name}", folder.display());
     path

@@ -20,7 +20,11 @@ pub fn node_facts(object: &ClusterNode) -> Result<Conversion<NodeFacts>, Invalid
         id: NodeId { cluster, node },
         underlay: fields.underlay("spec.underlay", &spec.underlay),
         pods: fields.prefixes("spec.podCIDRs", &spec.pod_cidrs),
-        readiness: if spec.ready == Some(false) { Readiness::NotReady } else { Readiness::Ready },
+        readiness: match (spec.ready, spec.cordoned) {
+            (Some(false), _) => Readiness::NotReady,
+            (_, Some(true)) => Readiness::Cordoned,
+            _ => Readiness::Ready,
+        },
         zone: spec.zone.clone(),
         labels: spec.labels.clone(),
     };
@@ -32,7 +36,8 @@ pub fn cluster_node(facts: &NodeFacts) -> ClusterNode {
     let spec = ClusterNodeSpec {
         underlay: ips(facts.underlay.addresses()),
         pod_cidrs: cidrs(&facts.pods),
-        ready: Some(facts.readiness == Readiness::Ready),
+        ready: Some(facts.readiness != Readiness::NotReady),
+        cordoned: (facts.readiness == Readiness::Cordoned).then_some(true),
         zone: facts.zone.clone(),
         resolve: None,
         labels: facts.labels.clone(),

@@ -70,6 +70,14 @@ fn follows_its_clusters(version: &str, expected: &str) {
     });
     becomes_well(&lab);
 
+    // A gateway that is cordoned gives way to another before it goes down.
+    let gateways = || get(&lab, "hub", &["cluster", "west"])["status"]["gateways"].clone();
+    let first = gateways()[0].as_str().unwrap().to_owned();
+    let other = if first == "n1" { "n2" } else { "n1" };
+    kubectl(&lab, "west", &["cordon", &first]);
+    becomes("the other node to be the gateway", json!([other]), gateways);
+    becomes_well(&lab);
+
     // Modes change under all of it.
     for (cluster, mode) in [("east", "Gateway"), ("west", "P2P")] {
         let patch = json!({"spec": {"mode": mode}}).to_string();
