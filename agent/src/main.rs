@@ -3,6 +3,7 @@
 mod args;
 mod converge;
 mod drift;
+mod gateways;
 mod plans;
 mod report;
 mod restore;

@@ -1,11 +1,13 @@
 //! The agent's loop: one owner of the state, and any wake-up does the same work.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
 use causeway_daemon::health::{self, Health};
-use causeway_dataplane::KernelError;
+use causeway_dataplane::diff::failover;
 use causeway_dataplane::netlink::LinuxKernel;
+use causeway_dataplane::{Kernel, KernelError};
 use causeway_kubernetes::{Access, ConnectError, connect};
 use causeway_model::{NodeId, NodeName};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -13,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::args::{CleanupArgs, RunArgs};
 use crate::converge::{ConvergeError, Goal, Pass, converge, preview};
 use crate::drift::{Drift, Interests};
+use crate::gateways::Gateways;
 use crate::plans::Known;
 use crate::report::Report;
 use crate::restore::Restore;
@@ -22,6 +25,9 @@ use crate::source::{Directory, Member, Source};
 const SLOW: Duration = Duration::from_secs(60);
 /// First and longest wait before a pass that failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How long after a change of gateways the whole kernel is looked at: time for the next change, which
+/// must not wait for that.
+const SETTLE: Duration = Duration::from_millis(300);
 /// How long a single run waits for the API server to tell the plan.
 const TELL: Duration = Duration::from_secs(30);
 
@@ -80,7 +86,8 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         directory.watch()?;
     }
     let served = health::serve(args.listen, health.clone());
-    let agent = Agent { source, restore, kernel, failures: 0, health };
+    let gateways = Gateways::start(args.probe_interval);
+    let agent = Agent { source, restore, kernel, gateways, failures: 0, health };
     tokio::select! {
         result = agent.run() => result,
         // A directory serves hosts outside Kubernetes, where nobody asks.
@@ -120,11 +127,12 @@ async fn once(
     }
     let known = source.known();
     let Known::Plan(inputs) = known else { return Err(RunError::NoPlan(place(args, node))) };
+    let goal = Goal::Plan(inputs, &BTreeSet::new());
     if args.dry_run {
-        return print_steps(kernel, Goal::Plan(inputs), restore);
+        return print_steps(kernel, goal, restore);
     }
-    let result = converge(kernel, Goal::Plan(inputs), restore);
-    let report = Report::of(known, &result);
+    let result = converge(kernel, goal, restore);
+    let report = Report::of(known, &result, None);
     source.report(report);
     log(result?);
     Ok(())
@@ -171,6 +179,7 @@ struct Agent {
     source: Source,
     restore: Restore,
     kernel: LinuxKernel,
+    gateways: Gateways,
     failures: u32,
     health: Health,
 }
@@ -181,6 +190,8 @@ enum Wake {
     /// Whether what is known of the plan changed.
     Plan(bool),
     Kernel,
+    /// A gateway is dead or alive.
+    Gateways,
     Timer,
 }
 
@@ -196,6 +207,9 @@ impl Agent {
         let mut next = Instant::now() + self.pass(&drift);
         loop {
             let wake = tokio::select! {
+                // What packets wait for goes first. Any other wake-up does all that there is to do.
+                biased;
+                () = self.gateways.changed() => Wake::Gateways,
                 result = &mut stop => match result {
                     Ok(()) => Wake::Stop,
                     Err(error) => return Err(RunError::System("signals", error)),
@@ -212,6 +226,12 @@ impl Agent {
                 Wake::Plan(false) => continue,
                 Wake::Plan(true) => {}
                 Wake::Kernel | Wake::Timer => {}
+                Wake::Gateways => {
+                    if self.fail_over() {
+                        next = next.min(Instant::now() + SETTLE);
+                    }
+                    continue;
+                }
             }
             next = Instant::now() + self.pass(&drift);
         }
@@ -228,16 +248,49 @@ impl Agent {
         }
     }
 
+    /// Changes the groups of gateways that died or came back, and nothing else. Returns whether there is
+    /// something to do or to tell.
+    fn fail_over(&mut self) -> bool {
+        let changed = self.gateways.hear();
+        if !changed {
+            return false;
+        }
+        let started = Instant::now();
+        let steps = match self.kernel.observe_next_hops() {
+            Ok(now) => failover(self.gateways.carriers(), self.gateways.dead(), &now),
+            Err(error) => {
+                tracing::error!(%error, "groups of gateways cannot be read");
+                return true;
+            }
+        };
+        let took_us = |from: Instant| from.elapsed().as_micros() as u64;
+        match self.kernel.apply(&steps) {
+            Ok(()) if steps.is_empty() => {}
+            Ok(()) => {
+                tracing::info!(steps = steps.len(), took_us = took_us(started), "groups of gateways changed")
+            }
+            // The pass that follows puts it right.
+            Err(error) => tracing::error!(%error, "groups of gateways are not as they should be"),
+        }
+        true
+    }
+
     /// Makes the kernel as it should be, and says how long to wait for the next look at most.
     fn pass(&mut self, drift: &Drift) -> Duration {
+        self.gateways.hear();
         let known = self.source.known();
-        let goal = match known {
+        let (goal, overlay) = match known {
             Known::Nothing => return SLOW,
-            Known::Plan(inputs) => Goal::Plan(inputs),
-            Known::Removed => Goal::Nothing,
+            Known::Plan(inputs) => {
+                (Goal::Plan(inputs, self.gateways.dead()), Some(inputs.node().vtep.overlay))
+            }
+            Known::Removed => (Goal::Nothing, None),
         };
-        let result = converge(&mut self.kernel, goal, &mut self.restore);
-        let report = Report::of(known, &result);
+        let mut result = converge(&mut self.kernel, goal, &mut self.restore);
+        if let Ok(pass) = &mut result {
+            self.gateways.watch(std::mem::take(&mut pass.carriers), overlay);
+        }
+        let report = Report::of(known, &result, self.gateways.verdict());
         self.source.report(report);
         match &result {
             Ok(_) => self.health.ready("kernel"),
