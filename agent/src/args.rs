@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use causeway_daemon::LogFormat;
 use causeway_model::{ClusterName, NodeName};
@@ -54,12 +55,37 @@ pub struct RunArgs {
     /// Where to keep what must survive a restart.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/causeway")]
     pub state_dir: PathBuf,
+    /// Time between two echo requests to each gateway that this node uses, for example 100ms or 1s; 0
+    /// sends none, and no gateway is taken out of use.
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
+    pub probe_interval: Duration,
     /// Converge once, then exit: 0 if the kernel is as it should be, else 1.
     #[arg(long)]
     pub once: bool,
     /// Print the steps that would be taken, take none, and exit.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Shortest and longest time between probes: below, they say more about this host than about the
+/// gateways; above, nobody waits for their result.
+const PROBE_INTERVALS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(10));
+
+/// Reads a time such as `100ms`, `1s` or `0`.
+fn interval(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let number: u64 = digits.parse().map_err(|_| "give a time such as 100ms or 1s, or 0".to_owned())?;
+    let time = match &text[digits.len()..] {
+        _ if number == 0 => return Ok(Duration::ZERO),
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        _ => return Err("the unit is ms or s".to_owned()),
+    };
+    let (least, most) = PROBE_INTERVALS;
+    if time < least || time > most {
+        return Err(format!("at least {least:?} and at most {most:?}, or 0 for no probes"));
+    }
+    Ok(time)
 }
 
 /// How to clean up.
@@ -76,6 +102,18 @@ pub struct CleanupArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_probe_interval_is_a_time_with_a_unit_within_bounds_or_nothing() {
+        let millis = |text: &str| interval(text).map(|time| time.as_millis()).ok();
+        assert_eq!(
+            (millis("100ms"), millis("2s"), millis("0"), millis("0s")),
+            (Some(100), Some(2000), Some(0), Some(0))
+        );
+        for wrong in ["", "s", "100", "1m", "19ms", "11s", "-1s", "1 s", "99999999999999999999s"] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_run_needs_a_node_and_a_directory_needs_a_cluster_and_a_cleanup_needs_none() {

@@ -1,11 +1,14 @@
 //! One pass from plan to kernel: observe, decide, act, and observe again until nothing is left to do.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use causeway_dataplane::desired::{HostFacts, Notice, desired, nothing};
 use causeway_dataplane::device::Device;
 use causeway_dataplane::diff::{conflicts, diff};
 use causeway_dataplane::nft::foreign::ForeignChain;
+use causeway_dataplane::state::Carrier;
 use causeway_dataplane::{ApplyError, Desired, Kernel, KernelError, Observed, Step};
 
 use crate::drift::Interests;
@@ -21,8 +24,8 @@ const ROUNDS: u32 = 4;
 /// What a node's kernel is to become.
 #[derive(Clone, Copy, Debug)]
 pub enum Goal<'a> {
-    /// What its plan says.
-    Plan(Inputs<'a>),
+    /// What its plan says, without these gateways as far as there are others.
+    Plan(Inputs<'a>, &'a BTreeSet<IpAddr>),
     /// Nothing of ours.
     Nothing,
 }
@@ -40,6 +43,8 @@ pub struct Pass {
     pub conflicts: Vec<Device>,
     /// Foreign chains that one of our rules stands in.
     pub foreign_chains: Vec<String>,
+    /// Who may be in groups.
+    pub carriers: Vec<Carrier>,
     /// Peers that tunnels lead to.
     pub peers: usize,
     /// Routes.
@@ -77,8 +82,13 @@ pub enum ConvergeError {
 fn decide(goal: Goal<'_>, observed: &Observed, restore: &Restore) -> (Desired, Vec<Notice>) {
     match goal {
         Goal::Nothing => (nothing(&restore.originals()), Vec::new()),
-        Goal::Plan(inputs) => {
-            desired(inputs.node(), inputs.links(), inputs.slices(), &HostFacts::from(observed))
+        Goal::Plan(inputs, dead) => {
+            let host = HostFacts { dead: dead.clone(), ..HostFacts::from(observed) };
+            let (mut desired, notices) = desired(inputs.node(), inputs.links(), inputs.slices(), &host);
+            // What is on a device of somebody else is not in the kernel.
+            let foreign = &observed.foreign_devices;
+            desired.carriers.retain(|carrier| !foreign.contains(&carrier.hop.device));
+            (desired, notices)
         }
     }
 }
@@ -151,6 +161,7 @@ pub fn converge<K: Kernel>(
                     .collect(),
                 peers: desired.fdb.len(),
                 routes: desired.routes.len(),
+                carriers: desired.carriers,
                 interests: interests(&observed),
             });
         }
@@ -158,7 +169,7 @@ pub fn converge<K: Kernel>(
             remaining = steps;
             break;
         }
-        if matches!(goal, Goal::Plan(_)) {
+        if matches!(goal, Goal::Plan(..)) {
             restore.remember(&steps, &observed).map_err(ConvergeError::Remember)?;
         }
         taken += steps.len();

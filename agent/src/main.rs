@@ -4,6 +4,7 @@ mod args;
 mod atomic;
 mod converge;
 mod drift;
+mod gateways;
 mod last_known;
 mod plans;
 mod report;

@@ -21,8 +21,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// How a pass towards what is `known` ended.
-    pub fn of(known: Known<'_>, result: &Result<Pass, ConvergeError>) -> Report {
+    /// How a pass towards what is `known` ended, and how the gateways are, if that is looked at.
+    pub fn of(known: Known<'_>, result: &Result<Pass, ConvergeError>, gateways: Option<Verdict>) -> Report {
         let removed = matches!(known, Known::Removed);
         let links = match known {
             Known::Plan(inputs) => inputs
@@ -37,7 +37,7 @@ impl Report {
             Known::Nothing | Known::Removed => Vec::new(),
         };
         Report {
-            verdicts: verdicts(removed, result),
+            verdicts: verdicts(removed, result).into_iter().chain(gateways).collect(),
             foreign_chains: result.as_ref().ok().map(|pass| pass.foreign_chains.clone()),
             links,
         }

@@ -1,11 +1,13 @@
 //! The agent's loop: one owner of the state, and any wake-up does the same work.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
 use causeway_daemon::health::{self, Health};
-use causeway_dataplane::KernelError;
+use causeway_dataplane::diff::failover;
 use causeway_dataplane::netlink::LinuxKernel;
+use causeway_dataplane::{Kernel, KernelError};
 use causeway_kubernetes::{Access, ConnectError, authorities, connect};
 use causeway_model::{NodeId, NodeName};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -13,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::args::{CleanupArgs, RunArgs};
 use crate::converge::{ConvergeError, Goal, Pass, converge, loss, preview};
 use crate::drift::{Drift, Interests};
+use crate::gateways::Gateways;
 use crate::last_known::{self, Basis, Identity, LastKnown};
 use crate::plans::Known;
 use crate::report::Report;
@@ -23,6 +26,9 @@ use crate::source::{Directory, Member, Source};
 const SLOW: Duration = Duration::from_secs(60);
 /// First and longest wait before a pass that failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How long after a change of gateways the whole kernel is looked at: time for the next change, which
+/// must not wait for that.
+const SETTLE: Duration = Duration::from_millis(300);
 /// How long a single run waits for the API server to tell the plan.
 const TELL: Duration = Duration::from_secs(30);
 
@@ -82,7 +88,8 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         directory.watch()?;
     }
     let served = health::serve(args.listen, health.clone());
-    let agent = Agent { source, last_known, restore, kernel, failures: 0, health };
+    let gateways = Gateways::start(args.probe_interval);
+    let agent = Agent { source, last_known, restore, kernel, gateways, failures: 0, health };
     tokio::select! {
         result = agent.run() => result,
         // A directory serves hosts outside Kubernetes, where nobody asks.
@@ -139,11 +146,12 @@ async fn once(
     }
     let known = source.known();
     let Known::Plan(inputs) = known else { return Err(RunError::NoPlan(place(args, node))) };
+    let goal = Goal::Plan(inputs, &BTreeSet::new());
     if args.dry_run {
-        return print_steps(kernel, Goal::Plan(inputs), restore);
+        return print_steps(kernel, goal, restore);
     }
-    let result = converge(kernel, Goal::Plan(inputs), restore);
-    let report = Report::of(known, &result);
+    let result = converge(kernel, goal, restore);
+    let report = Report::of(known, &result, None);
     source.report(report);
     log(result?);
     Ok(())
@@ -193,6 +201,7 @@ struct Agent {
     last_known: LastKnown,
     restore: Restore,
     kernel: LinuxKernel,
+    gateways: Gateways,
     failures: u32,
     health: Health,
 }
@@ -205,6 +214,8 @@ enum Wake {
     /// The plan is to be kept on disk.
     Keep,
     Kernel,
+    /// A gateway is dead or alive.
+    Gateways,
     Timer,
 }
 
@@ -220,6 +231,9 @@ impl Agent {
         let mut next = Instant::now() + self.pass(&drift);
         loop {
             let wake = tokio::select! {
+                // What packets wait for goes first. Any other wake-up does all that there is to do.
+                biased;
+                () = self.gateways.changed() => Wake::Gateways,
                 result = &mut stop => match result {
                     Ok(()) => Wake::Stop,
                     Err(error) => return Err(RunError::System("signals", error)),
@@ -241,6 +255,12 @@ impl Agent {
                     continue;
                 }
                 Wake::Kernel | Wake::Timer => {}
+                Wake::Gateways => {
+                    if self.fail_over() {
+                        next = next.min(Instant::now() + SETTLE);
+                    }
+                    continue;
+                }
             }
             next = Instant::now() + self.pass(&drift);
         }
@@ -257,6 +277,33 @@ impl Agent {
         }
     }
 
+    /// Changes the groups of gateways that died or came back, and nothing else. Returns whether there is
+    /// something to do or to tell.
+    fn fail_over(&mut self) -> bool {
+        let changed = self.gateways.hear();
+        if !changed {
+            return false;
+        }
+        let started = Instant::now();
+        let steps = match self.kernel.observe_next_hops() {
+            Ok(now) => failover(self.gateways.carriers(), self.gateways.dead(), &now),
+            Err(error) => {
+                tracing::error!(%error, "groups of gateways cannot be read");
+                return true;
+            }
+        };
+        let took_us = |from: Instant| from.elapsed().as_micros() as u64;
+        match self.kernel.apply(&steps) {
+            Ok(()) if steps.is_empty() => {}
+            Ok(()) => {
+                tracing::info!(steps = steps.len(), took_us = took_us(started), "groups of gateways changed")
+            }
+            // The pass that follows puts it right.
+            Err(error) => tracing::error!(%error, "groups of gateways are not as they should be"),
+        }
+        true
+    }
+
     /// Makes the kernel as it should be, and says how long to wait for the next look at most.
     fn pass(&mut self, drift: &Drift) -> Duration {
         let basis = self.last_known.basis(&self.source);
@@ -268,22 +315,28 @@ impl Agent {
         {
             tracing::warn!(%error, "a start without the API server would bring back what is removed now");
         }
+        self.gateways.hear();
         let known = self.last_known.known(&self.source);
-        let goal = match known {
+        let (goal, overlay) = match known {
             Known::Nothing => return SLOW,
-            Known::Plan(inputs) => Goal::Plan(inputs),
-            Known::Removed => Goal::Nothing,
-        };
-        let result = match self.last_known.is_on_trial().then(|| loss(&mut self.kernel, goal, &self.restore))
-        {
-            Some(Ok(Some(loss))) => {
-                self.last_known.contradicted(&loss);
-                return SLOW;
+            Known::Plan(inputs) => {
+                (Goal::Plan(inputs, self.gateways.dead()), Some(inputs.node().vtep.overlay))
             }
-            Some(Err(error)) => Err(error.into()),
-            Some(Ok(None)) | None => converge(&mut self.kernel, goal, &mut self.restore),
+            Known::Removed => (Goal::Nothing, None),
         };
-        let report = Report::of(known, &result);
+        let mut result =
+            match self.last_known.is_on_trial().then(|| loss(&mut self.kernel, goal, &self.restore)) {
+                Some(Ok(Some(loss))) => {
+                    self.last_known.contradicted(&loss);
+                    return SLOW;
+                }
+                Some(Err(error)) => Err(error.into()),
+                Some(Ok(None)) | None => converge(&mut self.kernel, goal, &mut self.restore),
+            };
+        if let Ok(pass) = &mut result {
+            self.gateways.watch(std::mem::take(&mut pass.carriers), overlay);
+        }
+        let report = Report::of(known, &result, self.gateways.verdict());
         if basis == Basis::Source {
             self.source.report(report);
         }

@@ -20,6 +20,9 @@ pub const DEGRADED: &str = "Degraded";
 pub const PROGRAMMED: &str = "Programmed";
 /// Reason of [`PROGRAMMED`] on a NodeConfig that was deleted: nothing of it is left in the node's kernel.
 pub const CLEANED_UP: &str = "CleanedUp";
+/// Type of the condition that says whether, of each cluster that a node reaches over gateways, at least
+/// one gateway answers the node's probes.
+pub const GATEWAYS_REACHABLE: &str = "GatewaysReachable";
 /// Type of the condition that says whether a cluster's CIDRs were found.
 pub const DISCOVERED: &str = "Discovered";
 /// Type of the condition that says whether a cluster that is being removed has cleaned up its nodes.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::conditions::{ACCEPTED, DEGRADED, DISCOVERED, LEFT, PROGRAMMED, READY};
+use crate::conditions::{ACCEPTED, DEGRADED, DISCOVERED, GATEWAYS_REACHABLE, LEFT, PROGRAMMED, READY};
 use crate::{Kind, Object};
 
 /// A program that writes statuses.
@@ -31,7 +31,7 @@ pub fn status_fields(writer: StatusWriter, kind: Kind) -> (&'static [&'static st
         }
         (StatusWriter::ControllerManager, Kind::ClusterLink) => (&["nodes", "rtt"], &[READY]),
         (StatusWriter::Agent, Kind::NodeConfig) => {
-            (&["observedGeneration", "links", "foreignChains"], &[PROGRAMMED, DEGRADED])
+            (&["observedGeneration", "links", "foreignChains"], &[PROGRAMMED, DEGRADED, GATEWAYS_REACHABLE])
         }
         (StatusWriter::Agent, Kind::ClusterNode) => (&["underlay"], &[]),
         _ => (&[], &[]),

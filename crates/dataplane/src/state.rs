@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use causeway_model::{Family, Mac, Prefix, UdpPort, Vni};
+use causeway_model::{ClusterName, Family, Mac, NodeName, Prefix, UdpPort, Vni};
 
 use crate::device::Device;
 use crate::nft;
@@ -68,6 +68,17 @@ pub struct Group {
     pub family: Family,
     /// Its members, sorted, at least one.
     pub members: Vec<NextHop>,
+}
+
+/// A peer that may be a member of groups: a gateway, or a node that carries Services.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Carrier {
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// The peer as a member of a group.
+    pub hop: NextHop,
+    /// Its node.
+    pub node: NodeName,
 }
 
 /// A group as the kernel holds it.
@@ -135,6 +146,9 @@ pub struct Desired {
     pub neighbours: Table<(Device, IpAddr), Mac>,
     /// Next-hop groups.
     pub groups: Vec<Group>,
+    /// Everybody who may be in a group, also those who are in none because they seem dead. Not kernel
+    /// state: who is to be probed, and what a group may be changed to.
+    pub carriers: Vec<Carrier>,
     /// Routes by prefix.
     pub routes: Table<Prefix, Route<usize>>,
     /// Policy routing rules.
@@ -186,6 +200,17 @@ pub struct Capabilities {
     pub ipv6: bool,
     /// iptables-legacy has a filter table with rules that nftables cannot reach.
     pub iptables_legacy: bool,
+}
+
+/// Next hops and groups that are ours in the kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ObservedNextHops {
+    /// Next hops with our protocol number.
+    pub singles: BTreeMap<NextHopId, NextHop>,
+    /// Groups with our protocol number.
+    pub groups: BTreeMap<NextHopId, ObservedGroup>,
+    /// Next hops with our protocol number whose content we never write.
+    pub odd: Vec<NextHopId>,
 }
 
 /// What is ours in the kernel, and what we must know of the rest.

@@ -73,6 +73,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tracing",
         ],
     ),
+    ("causeway-probing", &["libc", "nix", "thiserror", "tokio", "tracing"]),
 ];
 
 /// What the pure crates must not reach, however indirectly.
@@ -82,6 +83,10 @@ const NEVER: &[(&str, &[&str])] = &[
     ("causeway-discovery", &["tokio", "kube-client", "kube-runtime", "netlink-sys", "rtnetlink", "rand"]),
     ("causeway-kubernetes", &["netlink-sys", "rtnetlink", "causeway-planner", "causeway-dataplane"]),
     ("causeway-api", &["tokio", "kube-client", "kube-runtime", "netlink-sys", "rtnetlink"]),
+    (
+        "causeway-probing",
+        &["kube", "kube-core", "k8s-openapi", "netlink-sys", "rtnetlink", "rand", "causeway-model"],
+    ),
     ("causeway-dataplane", &["tokio", "kube", "kube-core", "k8s-openapi", "causeway-api"]),
 ];
 

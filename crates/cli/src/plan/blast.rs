@@ -233,7 +233,18 @@ fn kernel_change(before: (&Plan, Option<&NodePlan>), after: (&Plan, Option<&Node
 }
 
 fn compare(before: &Desired, after: &Desired) -> KernelChange {
-    let Desired { devices, addresses, fdb, neighbours, groups, routes: _, rules, firewall, sysctls } = before;
+    let Desired {
+        devices,
+        addresses,
+        fdb,
+        neighbours,
+        groups,
+        carriers: _,
+        routes: _,
+        rules,
+        firewall,
+        sysctls,
+    } = before;
     KernelChange {
         devices: maps(devices, &after.devices),
         addresses: tables(addresses, &after.addresses),

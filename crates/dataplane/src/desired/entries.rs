@@ -14,10 +14,21 @@ use crate::desired::notice::{Notice, Refusal};
 use crate::desired::site::Site;
 use crate::desired::slices::{self, Slices};
 use crate::device::{Device, Overlay};
-use crate::state::{Group, Hop, NextHop, Route};
+use crate::state::{Carrier, Group, Hop, NextHop, Route};
 
 /// The smallest path MTU that IPv6 knows (RFC 8200 §5), in bytes.
 const IPV6_MIN_PATH_MTU: u32 = 1280;
+
+/// Those of `members` that should be in a group: those that are not `dead`. If all are, any may be
+/// alive after all, and all stay.
+pub(crate) fn alive(members: &[NextHop], dead: &BTreeSet<IpAddr>) -> Vec<NextHop> {
+    let alive = |member: &&NextHop| !dead.contains(&member.gateway);
+    if members.iter().any(|member| alive(&member)) {
+        members.iter().filter(alive).copied().collect()
+    } else {
+        members.to_vec()
+    }
+}
 
 /// The tables as they grow.
 pub(super) struct Entries<'a> {
@@ -28,6 +39,8 @@ pub(super) struct Entries<'a> {
     pub neighbours: Vec<((Device, IpAddr), Mac)>,
     pub routes: Vec<(Prefix, Route<usize>)>,
     pub groups: Vec<Group>,
+    /// Everybody who may be in a group.
+    pub carriers: Vec<Carrier>,
     /// Prefixes of other clusters that this node may route.
     pub remote: Vec<Prefix>,
     group_places: FxHashMap<Vec<NextHop>, usize>,
@@ -54,6 +67,7 @@ impl<'a> Entries<'a> {
             neighbours: Vec::with_capacity(by_family),
             routes: Vec::with_capacity(by_family),
             groups: Vec::new(),
+            carriers: Vec::new(),
             remote: Vec::new(),
             group_places: FxHashMap::default(),
             apart: BTreeMap::new(),
@@ -180,18 +194,16 @@ impl<'a> Entries<'a> {
             self.add_host_routes(&reach, peer, block);
             for family in reach.families.iter() {
                 let gateway = peer.vtep.overlay.get(family);
-                members.get_mut(family).push(NextHop { device: reach.device, gateway });
+                let hop = NextHop { device: reach.device, gateway };
+                members.get_mut(family).push(hop);
+                let (cluster, node) = (cluster.clone(), peer.node.clone());
+                self.carriers.push(Carrier { cluster, hop, node });
             }
         }
         members.map(|mut members| {
             members.sort_unstable();
             members.dedup();
-            // Of gateways that all seem dead, any may be alive after all.
-            let alive = |member: &NextHop| !self.site.dead.contains(&member.gateway);
-            if members.iter().any(alive) {
-                members.retain(alive);
-            }
-            members
+            alive(&members, self.site.dead)
         })
     }
 

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 
 use causeway_model::{Families, LinkPlan, NodePlan, SlicePlan};
 
+pub(crate) use entries::alive;
 pub use host::HostFacts;
 pub use notice::{Notice, Refusal};
 
@@ -77,6 +78,7 @@ pub fn desired<'a>(
         fdb,
         neighbours: std::mem::take(&mut entries.neighbours).into_iter().collect(),
         groups: std::mem::take(&mut entries.groups),
+        carriers: std::mem::take(&mut entries.carriers),
         routes,
         rules: families.iter().map(rule).collect(),
         firewall,

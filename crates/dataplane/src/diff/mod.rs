@@ -6,12 +6,15 @@
 //! old path to its new one in a single step. Decides only; knows no kernel.
 
 mod entries;
+mod failover;
 mod links;
 mod next_hops;
 mod routes;
 mod settings;
 mod spare;
 mod teardown;
+
+pub use failover::failover;
 
 use crate::device::Device;
 use crate::diff::links::Links;
@@ -52,7 +55,18 @@ pub fn conflicts(observed: &Observed) -> Vec<Device> {
 
 /// The steps, given that every device can stay as it is or become what it should be.
 fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) {
-    let Desired { devices, addresses, fdb, neighbours, groups, routes, rules, firewall, sysctls } = desired;
+    let Desired {
+        devices,
+        addresses,
+        fdb,
+        neighbours,
+        groups,
+        carriers: _,
+        routes,
+        rules,
+        firewall,
+        sysctls,
+    } = desired;
     let Observed {
         devices: devices_now,
         foreign_devices: _,

@@ -88,13 +88,13 @@ impl NextHops {
 }
 
 /// Numbers that no next hop of ours has, from the lowest.
-struct FreeNumbers {
+pub(super) struct FreeNumbers {
     next: u32,
     used: BTreeSet<u32>,
 }
 
 impl FreeNumbers {
-    fn new(known: &Known<'_>) -> FreeNumbers {
+    pub fn new(known: &Known<'_>) -> FreeNumbers {
         let used = known.singles.keys().chain(known.odd).chain(known.groups.keys()).map(|id| id.0).collect();
         FreeNumbers { next: FIRST_NUMBER, used }
     }
@@ -108,10 +108,11 @@ impl FreeNumbers {
     }
 }
 
-type Numbered = (BTreeMap<NextHop, NextHopId>, Vec<(NextHopId, NextHop)>);
+/// The number of each member, and those that are new.
+pub(super) type Numbered = (BTreeMap<NextHop, NextHopId>, Vec<(NextHopId, NextHop)>);
 
 /// Numbers of all members: those that are there with the right content, and new ones.
-fn number_singles(groups: &[Group], known: &Known<'_>, numbers: &mut FreeNumbers) -> Numbered {
+pub(super) fn number_singles(groups: &[Group], known: &Known<'_>, numbers: &mut FreeNumbers) -> Numbered {
     let needed: BTreeSet<NextHop> = groups.iter().flat_map(|group| &group.members).copied().collect();
     let mut singles = BTreeMap::new();
     for (id, hop) in known.singles.iter().filter(|(_, hop)| needed.contains(hop)) {

@@ -13,7 +13,8 @@ pub(super) fn without<'a>(desired: &'a Desired, spared: &[Device]) -> Cow<'a, De
     if !desired.devices.keys().any(|device| spared.contains(device)) {
         return Cow::Borrowed(desired);
     }
-    let Desired { devices, addresses, fdb, neighbours, groups, routes, rules, firewall, sysctls } = desired;
+    let Desired { devices, addresses, fdb, neighbours, groups, carriers, routes, rules, firewall, sysctls } =
+        desired;
     let ours = |device: &Device| !spared.contains(device);
     let (groups, places) = groups_without(groups, spared);
     let routes = routes.iter().filter_map(|(prefix, route)| {
@@ -37,6 +38,7 @@ pub(super) fn without<'a>(desired: &'a Desired, spared: &[Device]) -> Cow<'a, De
         fdb: fdb.iter().filter(|((d, _), _)| ours(d)).map(|(k, v)| (*k, *v)).collect(),
         neighbours: neighbours.iter().filter(|((d, _), _)| ours(d)).map(|(k, v)| (*k, *v)).collect(),
         groups,
+        carriers: carriers.iter().filter(|carrier| ours(&carrier.hop.device)).cloned().collect(),
         routes: routes.collect(),
         rules: rules.clone(),
         firewall,

@@ -35,7 +35,7 @@ pub use monitor::{Event, Monitor};
 use crate::device::Device;
 use crate::kernel::{ApplyError, Kernel, KernelError};
 use crate::nft;
-use crate::state::{Capabilities, Observed, Sysctl};
+use crate::state::{Capabilities, Observed, ObservedNextHops, Sysctl};
 use crate::step::Step;
 
 /// Linux in the network namespace in which this was opened.
@@ -85,6 +85,15 @@ impl LinuxKernel {
     /// [`KernelError::Socket`].
     pub fn nftables_port(&self) -> Result<u32, KernelError> {
         self.firewall.port()
+    }
+
+    /// Reads next hops and groups alone: a few, however many routes use them. Devices are those of the
+    /// last observation.
+    ///
+    /// # Errors
+    /// As of [`Kernel::observe`].
+    pub fn observe_next_hops(&mut self) -> Result<ObservedNextHops, KernelError> {
+        observe::next_hops(&mut self.socket, &self.indexes)
     }
 
     fn capabilities(&mut self) -> Result<Capabilities, KernelError> {

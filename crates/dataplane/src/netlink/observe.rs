@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::kernel::KernelError;
 use crate::nft;
 use crate::state::{
-    HostAddress, HostLink, NextHop, NextHopId, Observed, ObservedDevice, ObservedGroup, Rule, Sysctl,
+    HostAddress, HostLink, NextHopId, Observed, ObservedDevice, ObservedNextHops, Rule, Sysctl,
 };
 use crate::table::Table;
 
@@ -209,15 +209,12 @@ fn rules(socket: &mut BatchSocket) -> Result<Vec<Rule>, KernelError> {
     Ok(rules)
 }
 
-#[derive(Default)]
-struct NextHops {
-    singles: BTreeMap<NextHopId, NextHop>,
-    groups: BTreeMap<NextHopId, ObservedGroup>,
-    odd: Vec<NextHopId>,
-}
-
-fn next_hops(socket: &mut BatchSocket, indexes: &Indexes) -> Result<NextHops, KernelError> {
-    socket.query("reading next hops", (nexthop::GET, DUMP), nexthop::all, |read: &mut NextHops, message| {
+pub(super) fn next_hops(
+    socket: &mut BatchSocket,
+    indexes: &Indexes,
+) -> Result<ObservedNextHops, KernelError> {
+    let ask = (nexthop::GET, DUMP);
+    socket.query("reading next hops", ask, nexthop::all, |read: &mut ObservedNextHops, message| {
         match nexthop::parse(message.payload, indexes)? {
             Some(nexthop::Entry::Single(id, hop)) => drop(read.singles.insert(id, hop)),
             Some(nexthop::Entry::Group(id, group)) => drop(read.groups.insert(id, group)),

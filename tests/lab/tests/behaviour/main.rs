@@ -9,6 +9,7 @@ mod common;
 mod bed;
 
 mod addresses;
+mod failover;
 mod families;
 mod lifecycle;
 mod modes;

@@ -1,0 +1,67 @@
+//! Whether the gateways that a node uses answer, and how fast.
+//!
+//! ```text
+//! timer, answers ─▶ Roster ─ a Detector for each target ─▶ probes to send, states
+//!                     ▲                                        │
+//!                     └──────────── Prober: sockets ◀──────────┘ ─▶ watch ─▶ agent
+//! ```
+//!
+//! [`detector`] and [`roster`] decide. They do no I/O and are told what time it is. [`prober`] is a
+//! plain thread that sends, receives and measures time, and decides nothing.
+
+pub mod detector;
+pub mod packet;
+pub mod prober;
+pub mod roster;
+
+mod loss;
+mod rtt;
+mod socket;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use detector::{Detector, State};
+pub use prober::{Prober, ProberError};
+pub use roster::Roster;
+
+/// What is probed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Target {
+    /// Where echo requests go: the overlay address of a gateway.
+    pub address: IpAddr,
+    /// Their source: the own overlay address of the same family.
+    pub source: IpAddr,
+    /// The link that they leave through.
+    pub device: &'static str,
+    /// Targets of one pool and family stand in for each other. None of them is called dead unless
+    /// another one answers.
+    pub pool: Arc<str>,
+}
+
+impl Target {
+    /// Pool and family: targets that have these in common can stand in for each other.
+    pub fn pool(&self) -> (Arc<str>, bool) {
+        (self.pool.clone(), self.address.is_ipv4())
+    }
+}
+
+/// How a target is at one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// Which target.
+    pub target: Target,
+    /// Whether it answers.
+    pub state: State,
+    /// The smoothed round-trip time; `None` before the first answer.
+    pub rtt: Option<Duration>,
+    /// The smoothed deviation of the round-trip time.
+    pub jitter: Option<Duration>,
+    /// Probes decided in the last minute.
+    pub sent: u32,
+    /// How many of those were lost.
+    pub lost: u32,
+    /// Probes lost in a row just now.
+    pub lost_in_a_row: usize,
+}

@@ -1,0 +1,283 @@
+//! Detectors and rosters in virtual time: hours of loss, deaths, stalls and faults on this side, all
+//! from seeds.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use causeway_probing::roster::{PACKETS_PER_SECOND, Roster};
+use causeway_probing::{State, Target};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A network between a node and its targets, and a clock.
+struct World {
+    start: Instant,
+    now: Instant,
+    roster: Roster,
+    random: u64,
+    /// Share of packets lost each way.
+    loss: f64,
+    rtt: Duration,
+    /// Targets that answer nothing.
+    dead: Vec<IpAddr>,
+    /// Nothing gets out.
+    cut: bool,
+    /// Answers under way.
+    answers: BTreeMap<(Instant, u64), (IpAddr, u32)>,
+    due: Option<Instant>,
+    sent: u64,
+    /// Every state that a target took, and when.
+    history: Vec<(Duration, IpAddr, State)>,
+    states: BTreeMap<IpAddr, State>,
+}
+
+fn address(n: u16) -> IpAddr {
+    [198, 18, (n >> 8) as u8, n as u8].into()
+}
+
+impl World {
+    fn new(seed: u64, targets: u16) -> World {
+        let start = Instant::now();
+        let mut roster = Roster::new(100 * MS, seed, start);
+        let target =
+            |n| Target { address: address(n), source: address(0), device: "vx-bridge", pool: "b".into() };
+        roster.set_targets(&(1..=targets).map(target).collect(), start);
+        let due = roster.rest(start);
+        World {
+            start,
+            now: start,
+            roster,
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            loss: 0.0,
+            rtt: MS,
+            dead: Vec::new(),
+            cut: false,
+            answers: BTreeMap::new(),
+            due,
+            sent: 0,
+            history: Vec::new(),
+            states: BTreeMap::new(),
+        }
+    }
+
+    fn chance(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Lets time pass on time.
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.due.filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.turn();
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass while the prober does not run, and then runs it.
+    fn stall(&mut self, time: Duration) {
+        self.now += time;
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        let later = self.answers.split_off(&(self.now + Duration::from_nanos(1), 0));
+        for ((at, _), (from, seq)) in std::mem::replace(&mut self.answers, later) {
+            self.roster.answered(from, seq, at);
+        }
+        let turn = self.roster.turn(self.now);
+        for probe in turn.probes {
+            self.roster.sent(&probe, self.now);
+            self.sent += 1;
+            let address = probe.target.address;
+            let lost = self.chance() < self.loss || self.chance() < self.loss;
+            if !lost && !self.cut && !self.dead.contains(&address) {
+                self.answers.insert((self.now + self.rtt, self.sent), (address, probe.seq));
+            }
+        }
+        if turn.changed {
+            for status in self.roster.statuses(self.now) {
+                let (address, state) = (status.target.address, status.state);
+                if self.states.insert(address, state).unwrap_or(State::Alive) != state {
+                    self.history.push((self.now - self.start, address, state));
+                }
+            }
+        }
+        self.due = self.roster.rest(self.now);
+    }
+
+    fn state(&self, n: u16) -> State {
+        self.states[&address(n)]
+    }
+
+    /// How long it takes until a target has a state.
+    fn until(&mut self, n: u16, state: State, limit: Duration) -> Duration {
+        let from = self.now;
+        while self.state(n) != state {
+            assert!(self.now - from < limit, "not {state:?} after {limit:?}: {:?}", self.history);
+            self.run(MS);
+        }
+        self.now - from
+    }
+}
+
+#[test]
+fn hours_of_loss_kill_nobody() {
+    for (seed, loss, hours) in [(1, 0.1, 2), (2, 0.2, 6), (3, 0.2, 6)] {
+        let mut world = World::new(seed, 3);
+        world.loss = loss;
+        world.run(Duration::from_secs(3600 * hours));
+        assert_eq!(world.history, [], "{loss}");
+        let status = &world.roster.statuses(world.now)[0];
+        let share = f64::from(status.lost) / f64::from(status.sent);
+        let expected = 1.0 - (1.0 - loss) * (1.0 - loss);
+        assert!((share - expected).abs() < 0.1, "{share} of {} lost", status.sent);
+    }
+}
+
+#[test]
+fn a_dead_target_is_known_after_350_ms_at_most() {
+    for seed in 0..200 {
+        let mut world = World::new(seed, 3);
+        world.run(Duration::from_secs(5) + MS * (seed as u32 * 7));
+        world.dead.push(address(1));
+        let took = world.until(1, State::Dead, Duration::from_secs(2));
+        assert!(took <= 350 * MS && took >= 200 * MS, "{took:?}");
+        assert_eq!((world.state(2), world.state(3)), (State::Alive, State::Alive));
+    }
+}
+
+#[test]
+fn a_far_target_is_waited_for_as_long_as_it_needs() {
+    let mut world = World::new(5, 2);
+    world.rtt = 300 * MS;
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.history, []);
+    world.rtt = 600 * MS;
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.history, []);
+    let (rtt, jitter) = (world.roster.statuses(world.now)[0].rtt, world.roster.statuses(world.now)[0].jitter);
+    assert!(rtt.unwrap() > 590 * MS && jitter.unwrap() < 20 * MS, "{rtt:?} {jitter:?}");
+    world.dead.push(address(1));
+    assert!(world.until(1, State::Dead, Duration::from_secs(3)) > 600 * MS);
+}
+
+#[test]
+fn a_target_that_comes_back_answers_five_times_and_one_that_flaps_waits_longer_each_time() {
+    let mut world = World::new(6, 2);
+    world.run(Duration::from_secs(5));
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        world.dead = vec![address(1)];
+        world.until(1, State::Dead, Duration::from_secs(2));
+        world.dead.clear();
+        waits.push(world.until(1, State::Alive, Duration::from_secs(40)).as_millis());
+    }
+    assert!((400..=600).contains(&waits[0]), "{waits:?}");
+    for (wait, hold) in waits[1..].iter().zip([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]) {
+        assert!((hold - 50..=hold + 150).contains(wait), "{waits:?}");
+    }
+    world.run(Duration::from_secs(120));
+    world.dead = vec![address(1)];
+    world.until(1, State::Dead, Duration::from_secs(2));
+    world.dead.clear();
+    assert!(world.until(1, State::Alive, Duration::from_secs(2)) < 700 * MS, "a steady target is forgiven");
+}
+
+#[test]
+fn a_target_that_comes_back_over_a_bad_path_is_used_again() {
+    let mut world = World::new(7, 2);
+    world.loss = 0.2;
+    world.dead = vec![address(1)];
+    world.until(1, State::Dead, Duration::from_secs(60));
+    world.dead.clear();
+    world.until(1, State::Alive, Duration::from_secs(60));
+}
+
+#[test]
+fn a_fault_on_this_side_kills_nobody_and_changes_nothing_when_it_ends() {
+    for seed in 0..100 {
+        let mut world = World::new(seed, 4);
+        world.run(Duration::from_secs(3) + MS * (seed as u32 * 3));
+        world.cut = true;
+        world.run(MS * (100 + seed as u32 * 40));
+        world.cut = false;
+        world.run(Duration::from_secs(5));
+        assert!(world.history.iter().all(|(.., state)| *state != State::Dead), "{:?}", world.history);
+        assert_eq!(world.state(1), State::Alive);
+    }
+}
+
+#[test]
+fn all_silent_is_said_and_none_is_dead_until_one_answers() {
+    let mut world = World::new(8, 3);
+    world.run(Duration::from_secs(3));
+    world.cut = true;
+    world.run(Duration::from_secs(2));
+    assert!((1..=3).all(|n| world.state(n) == State::Silent));
+    world.cut = false;
+    world.dead = vec![address(1), address(2)];
+    world.run(Duration::from_secs(2));
+    assert_eq!([1, 2, 3].map(|n| world.state(n)), [State::Dead, State::Dead, State::Alive]);
+    // The last one is never dead, and one that is held back takes its place as soon as it answers.
+    world.dead = vec![address(2), address(3)];
+    world.run(Duration::from_secs(2));
+    assert_eq!([1, 2, 3].map(|n| world.state(n)), [State::Alive, State::Dead, State::Dead]);
+}
+
+#[test]
+fn a_lone_target_is_silent_and_never_dead() {
+    let mut world = World::new(9, 1);
+    world.run(Duration::from_secs(3));
+    world.dead = vec![address(1)];
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.state(1), State::Silent);
+}
+
+#[test]
+fn a_prober_that_does_not_run_on_time_proves_nothing() {
+    let mut world = World::new(10, 2);
+    world.run(Duration::from_secs(3));
+    // The whole machine stops again and again, and with it the targets' answers.
+    for _ in 0..2000 {
+        world.cut = true;
+        world.run(40 * MS);
+        world.stall(200 * MS);
+        world.cut = false;
+        world.run(5 * MS);
+    }
+    assert_eq!(world.history, []);
+}
+
+#[test]
+fn a_dead_target_is_found_between_stalls() {
+    let mut world = World::new(11, 2);
+    world.run(Duration::from_secs(3));
+    world.dead = vec![address(1)];
+    for _ in 0..30 {
+        world.run(100 * MS);
+        world.stall(120 * MS);
+    }
+    assert_eq!(world.state(1), State::Dead);
+}
+
+#[test]
+fn many_targets_stay_within_the_budget_and_none_is_forgotten() {
+    let mut world = World::new(12, 300);
+    world.run(Duration::from_secs(10));
+    let before = world.sent;
+    world.cut = true;
+    world.run(Duration::from_secs(10));
+    assert!(world.sent - before <= u64::from(PACKETS_PER_SECOND) * 10 + 100, "{}", world.sent - before);
+    world.cut = false;
+    world.run(Duration::from_secs(20));
+    assert!(world.roster.statuses(world.now).iter().all(|status| status.rtt.is_some()));
+    world.dead = vec![address(1)];
+    world.until(1, State::Dead, Duration::from_secs(20));
+}
