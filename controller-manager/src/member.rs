@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use causeway_api::{ClusterNode, ClusterNodeResolve, ClusterSpec, GROUP, Kind, Object, VERSION};
 use causeway_discovery::{Found, Source, SourceId, sources};
-use causeway_kubernetes::{DynamicObject, ObjectName, Resource, Trouble, Update, read_object};
+use causeway_kubernetes::{
+    DynamicObject, ObjectName, Problem, Resource, Trouble, Update, problems, read_object,
+};
 use serde_json::Value;
 
 use crate::copies::Copied;
@@ -24,6 +26,8 @@ pub enum WatchId {
     Resolve,
 }
 
+/// In front of what is wrong with the member's API server.
+pub const MEMBER: &str = "this cluster: ";
 /// The kinds that are copied.
 pub const COPIED: [Kind; 3] = [Kind::NodeConfig, Kind::ClusterLink, Kind::PeerSlice];
 
@@ -89,11 +93,11 @@ impl Member {
     }
 
     /// What keeps watches from going on. A source that is not there is none: few CNIs have all.
-    pub fn problems(&self) -> impl Iterator<Item = String> {
+    pub fn problems(&self) -> Vec<Problem> {
         let needed = self.troubles.iter().filter(|(id, trouble)| {
             !matches!((id, trouble), (WatchId::Source(_), Trouble::NotServed(_) | Trouble::Forbidden(_)))
         });
-        needed.map(|(id, trouble)| format!("{}: {trouble}", describe(*id)))
+        problems(MEMBER, needed.map(|(id, trouble)| (describe(*id), trouble.clone())))
     }
 
     /// Takes in what a watch says, and tells what follows for which items.
@@ -228,8 +232,8 @@ fn describe(id: WatchId) -> String {
     match id {
         WatchId::Nodes => "Nodes".to_owned(),
         WatchId::Source(source) => source.describe().to_owned(),
-        WatchId::Copies(kind) => format!("{} of this cluster", kind.plural()),
-        WatchId::Resolve => "clusternodes of this cluster".to_owned(),
+        WatchId::Copies(kind) => kind.plural().to_owned(),
+        WatchId::Resolve => Kind::ClusterNode.plural().to_owned(),
     }
 }
 
