@@ -104,20 +104,13 @@ impl Credential {
     /// Follows the file, renews the token, and hands out clients. Ends when nobody takes them.
     pub async fn follow(mut self, clients: mpsc::Sender<Client>) {
         let mut complaints = causeway_daemon::Complaints::default();
-        let mut unread = None;
         let mut not_renewed: Option<Problem> = None;
         let mut renew_next = Instant::now();
         loop {
             sleep(LOOK).await;
-            let next = match self.read().await {
-                Ok(client) => {
-                    unread = None;
-                    client
-                }
-                Err(error) => {
-                    unread = Some(Problem::from(error.to_string()));
-                    None
-                }
+            let (next, unread) = match self.read().await {
+                Ok(client) => (client, None),
+                Err(error) => (None, Some(Problem::from(error.to_string()))),
             };
             let next = match next {
                 Some(client) => {

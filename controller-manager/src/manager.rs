@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::item::{Item, Rank};
 use crate::member::{COPIED, MEMBER, Member, WatchId, resource};
+use crate::news::Bulletin;
 use crate::view::{Action, View};
 
 /// How many requests are under way at once at most.
@@ -72,6 +73,7 @@ pub struct Manager {
     held: Held,
     health: Health,
     complaints: Complaints,
+    bulletin: Bulletin,
     queue: Queue<Rank, Item>,
     requests: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// Writes that failed, by whether they are at the hub and what they are of.
@@ -113,6 +115,7 @@ impl Manager {
             watches.watch(id, &resource(id, &namespace));
         }
         health.not_ready("hub", "not read yet");
+        let bulletin = Bulletin::new(member_writer.client().clone(), &namespace, held.clone());
         Manager {
             name,
             namespace,
@@ -125,6 +128,7 @@ impl Manager {
             held,
             health,
             complaints: Complaints::default(),
+            bulletin,
             queue: Queue::default(),
             requests: FuturesUnordered::new(),
             failures: [Failures::default(), Failures::default()],
@@ -151,6 +155,7 @@ impl Manager {
                 self.queue.next_due(),
                 self.resting.values().min().copied(),
                 self.ask_next.filter(|_| may_ask),
+                self.bulletin.next_due(),
             ];
             // Nothing is due for one that stands by.
             let due = due.into_iter().flatten().min().filter(|_| self.held.is_held());
@@ -174,6 +179,7 @@ impl Manager {
                 }
                 Some(ended) = self.requests.next() => self.finish(ended),
                 answer = asking => self.answered(answer),
+                () = self.bulletin.progress() => {}
                 Ok(()) = signals.activity.changed() => self.activity_changed(*signals.activity.borrow_and_update()),
                 Some(result) = signals.lease.recv() => self.lease.asked(result.as_ref().copied()),
                 Some(client) = signals.clients.recv() => {
@@ -207,6 +213,7 @@ impl Manager {
         // That a watch is complete is told without a change.
         self.reselect |= changes.is_empty();
         for change in changes {
+            self.bulletin.handle(change);
             let key = change.key();
             self.reselect |= matches!(key.kind, Kind::NodeConfig | Kind::ClusterLink);
             if key.kind == Kind::Cluster {
@@ -225,6 +232,7 @@ impl Manager {
         self.resting.clear();
         self.failures = [Failures::default(), Failures::default()];
         if active {
+            self.bulletin.begin(self.found.as_ref());
             self.open_all();
         }
     }
@@ -244,6 +252,9 @@ impl Manager {
                 // Others route by what was found: that does not wait as a sum does.
                 self.resting.remove(&Item::ClusterStatus);
                 self.open([Item::ClusterStatus]);
+                if let Some(after) = &found {
+                    self.bulletin.found(self.found.as_ref(), after);
+                }
             }
             let lacks_services = found.as_ref().is_some_and(|found| found.service_cidrs.is_empty());
             (self.found, self.cni) = (found, cni);
@@ -369,6 +380,8 @@ impl Manager {
 
     fn say(&mut self) {
         let mut hub = self.hub.problems(HUB);
+        let troubled = self.hub.is_troubled();
+        self.bulletin.hub(hub.first().filter(|_| troubled).map(|first| first.text.as_str()), Instant::now());
         let mut member = self.member.problems();
         let absent = self.hub.has(Kind::Cluster) && self.cluster().is_none();
         hub.extend(absent.then(|| {

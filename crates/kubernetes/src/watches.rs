@@ -13,7 +13,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube_client::core::DynamicObject;
 use kube_client::{Api, Client};
 use kube_runtime::watcher::{self, Event};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::Trouble;
 
@@ -196,6 +196,12 @@ impl Watch {
         }
     }
 
+    /// Whether it is about to say how it is.
+    fn answers_soon(&self) -> bool {
+        let until = self.pause.as_ref().map(|pause| pause.deadline());
+        self.listing || until.is_some_and(|until| until <= Instant::now() + GATHER)
+    }
+
     fn applied(&mut self, mut object: DynamicObject) {
         // Who wrote which field is of no use here, and often more than the object itself.
         object.metadata.managed_fields = None;
@@ -329,7 +335,8 @@ impl<I: Ord + Clone> Watches<I> {
             (self.gather, self.telling) = (None, false);
             return Poll::Pending;
         }
-        if !self.telling && self.watches.values().any(|watch| watch.listing) {
+        let quiet = |(id, watch): (&I, &Watch)| !self.troubles.contains_key(id) && watch.answers_soon();
+        if !self.telling && self.watches.iter().any(quiet) {
             let gather = self.gather.get_or_insert_with(|| Box::pin(sleep(GATHER)));
             if gather.poll_unpin(cx).is_pending() {
                 return Poll::Pending;
@@ -429,6 +436,46 @@ mod tests {
         }
         let waits: Vec<u128> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 10_000]);
+    }
+
+    /// A watch that is refused whenever it lists, each time after a while.
+    fn refused_after(wait: Duration) -> Watch {
+        let begin = move || {
+            let answer = async move {
+                sleep(wait).await;
+                refused()
+            };
+            futures::stream::once(answer).boxed()
+        };
+        Watch::of(Box::new(begin), BTreeSet::new())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn troubles_of_one_cause_are_told_together_and_wait_for_no_one_for_long() {
+        let mut watches: Watches<u8> = Watches::new(nobody());
+        let start = tokio::time::Instant::now();
+        for (id, millis) in [(1, 0), (2, 300), (3, 60_000)] {
+            watches.watches.insert(id, refused_after(Duration::from_millis(millis)));
+        }
+        // The third does not answer.
+        for id in [1, 2] {
+            assert!(matches!(watches.next().await, (told, Update::Trouble(_)) if told == id));
+            assert_eq!(start.elapsed(), GATHER);
+        }
+        // Where all have answered nobody waits.
+        let mut watches: Watches<u8> = Watches::new(nobody());
+        watches.watches.insert(1, refused_after(Duration::ZERO));
+        watches.watches.insert(2, refused_after(Duration::from_millis(300)));
+        let start = tokio::time::Instant::now();
+        watches.next().await;
+        assert!(watches.ready().is_some_and(|(id, _)| id == 2));
+        assert_eq!(start.elapsed().as_millis(), 300);
+    }
+
+    /// A client that is asked nothing.
+    fn nobody() -> Client {
+        let config = kube_client::Config::new("http://127.0.0.1:9".parse().unwrap());
+        Client::try_from(config).unwrap()
     }
 
     #[tokio::test(start_paused = true)]

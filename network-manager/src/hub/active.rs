@@ -57,7 +57,7 @@ impl<'a> Active<'a> {
             replica,
             health,
             complaints,
-            events: Events::new(writer.client().clone(), MANAGER),
+            events: Events::new(writer.client().clone(), MANAGER, "Plan"),
             writer,
             held,
             planning,

@@ -176,7 +176,7 @@ async fn a_definition_that_lacks_a_field_is_named_once_and_its_new_version_is_en
     define(&server, |definition| {
         if definition["spec"]["names"]["kind"] == "Cluster" {
             let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-            schema["properties"]["status"]["properties"].as_object_mut().unwrap().remove("overlayCIDRs");
+            schema["properties"]["status"]["properties"].as_object_mut().unwrap().remove("conditions");
         }
     })
     .await;
@@ -188,7 +188,7 @@ async fn a_definition_that_lacks_a_field_is_named_once_and_its_new_version_is_en
     planner.says(words, 0).await;
     // Some more tries are not told.
     planner.becomes_unready("1 objects could not be written").await;
-    said_once(&planner, &["apply status of Cluster east", "overlayCIDRs", words]);
+    said_once(&planner, &["apply status of Cluster east", "conditions", words]);
     define(&server, |_| {}).await;
     planner.becomes_ready().await;
     said_once(&planner, &["apply status of Cluster east"]);
@@ -221,17 +221,14 @@ async fn an_api_server_that_goes_away_is_named_once_and_awaited() {
     for daemon in [&mut planner, &mut agent, &mut manager] {
         daemon.becomes_ready().await;
     }
-    // The Lease that ended is a line of its own; hub and member are one each.
-    assert_eq!(
-        (planner.warnings().len(), planner.said(&format!("WARN {away}"))),
-        (2, 0),
-        "{}",
-        planner.log()
-    );
-    said_once(&agent, &[away, "clusterlinks"]);
-    assert_eq!(manager.warnings().len(), 3, "{}", manager.log());
-    for daemon in [&planner, &manager] {
-        assert_eq!(daemon.said("no longer: "), troubles(daemon).len() - 1, "{}", daemon.log());
+    // One line for each of hub and member. That the Lease ended is a line of its own, and an API server that has
+    // just begun may say something else for a moment.
+    for (daemon, servers) in [(&planner, 1), (&agent, 1), (&manager, 2)] {
+        let lines = troubles(daemon);
+        let about = |line: &&String| line.contains(away) && !line.contains("standing by");
+        assert_eq!(lines.iter().filter(about).count(), servers, "{lines:#?}");
+        assert!(lines.len() <= servers + 4, "{lines:#?}");
+        assert!(daemon.said("no longer: ") >= servers, "{}", daemon.log());
     }
 }
 
