@@ -1,5 +1,6 @@
 //! The credential for the hub: read from a file, followed when it changes, and renewed before it expires.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,12 +8,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use causeway_api::HUB_SECRET;
-use causeway_kubernetes::{Client, ConnectError, Held, RequestError, connect_with, ensure, request_token};
+use causeway_kubernetes::{
+    Client, ConnectError, Held, Problem, RequestError, connect_with, ensure, request_token,
+};
 use causeway_model::{ClusterName, cluster_namespace};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::args::Cli;
 use crate::run::MANAGER;
@@ -58,6 +61,8 @@ pub struct Credential {
     seen: Option<String>,
     /// What is in use, and the client made of it.
     in_use: Option<(String, Client)>,
+    /// When what is in use was renewed here.
+    renewed: Option<Instant>,
 }
 
 impl Credential {
@@ -71,6 +76,7 @@ impl Credential {
             held,
             seen: None,
             in_use: None,
+            renewed: None,
         }
     }
 
@@ -90,6 +96,7 @@ impl Credential {
         self.seen = Some(text.clone());
         // The Secret that was renewed here arrives in the file a while later.
         let news = self.in_use.as_ref().is_none_or(|(used, _)| *used != text);
+        self.renewed = self.renewed.filter(|_| !news);
         self.in_use = Some((text, client.clone()));
         Ok(news.then_some(client))
     }
@@ -97,36 +104,38 @@ impl Credential {
     /// Follows the file, renews the token, and hands out clients. Ends when nobody takes them.
     pub async fn follow(mut self, clients: mpsc::Sender<Client>) {
         let mut complaints = causeway_daemon::Complaints::default();
-        let mut wait = LOOK;
+        let mut not_renewed: Option<Problem> = None;
+        let mut renew_next = Instant::now();
         loop {
-            sleep(wait).await;
-            wait = LOOK;
-            let next = match self.read().await {
-                Ok(client) => {
-                    complaints.say([]);
-                    client
-                }
-                Err(error) => {
-                    complaints.say([error.to_string()]);
-                    None
-                }
+            sleep(LOOK).await;
+            let (next, unread) = match self.read().await {
+                Ok(client) => (client, None),
+                Err(error) => (None, Some(Problem::from(error.to_string()))),
             };
             let next = match next {
                 Some(client) => {
                     tracing::info!("the hub's credential was replaced");
+                    not_renewed = None;
                     Some(client)
                 }
-                None if self.held.is_held() && self.is_due() => match self.renew().await {
-                    Ok(client) => Some(client),
-                    Err(error) => {
-                        complaints
-                            .say([format!("the hub's credential is not renewed: {error}; trying again")]);
-                        wait = RETRY;
-                        None
+                None if self.held.is_held() && self.is_due() && renew_next <= Instant::now() => {
+                    renew_next = Instant::now() + RETRY;
+                    match self.renew().await {
+                        Ok(client) => {
+                            not_renewed = None;
+                            Some(client)
+                        }
+                        Err(error) => {
+                            let text = format!("the hub's credential is not renewed: {error}; trying again");
+                            let about = "credential".to_owned();
+                            not_renewed = Some(Problem { about, of: BTreeSet::new(), text });
+                            None
+                        }
                     }
-                },
+                }
                 None => None,
             };
+            complaints.say(unread.iter().chain(&not_renewed).cloned());
             if let Some(client) = next
                 && clients.send(client).await.is_err()
             {
@@ -135,11 +144,10 @@ impl Credential {
         }
     }
 
-    /// Whether two thirds of the token's life are over.
     fn is_due(&self) -> bool {
         let Some((text, _)) = &self.in_use else { return false };
-        lifetime(text)
-            .is_some_and(|(issued, expires)| Timestamp::now().as_second() >= expires - (expires - issued) / 3)
+        let since_renewal = self.renewed.map(|renewed| renewed.elapsed());
+        lifetime(text).is_some_and(|life| is_due(life, Timestamp::now().as_second(), since_renewal))
     }
 
     async fn renew(&mut self) -> Result<Client, RenewError> {
@@ -157,6 +165,7 @@ impl Credential {
         ensure(&self.member, MANAGER, &secret).await?;
         tracing::info!("the hub's credential was renewed");
         self.in_use = Some((renewed, client.clone()));
+        self.renewed = Some(Instant::now());
         Ok(client)
     }
 }
@@ -185,6 +194,17 @@ fn lifetime(kubeconfig: &str) -> Option<(i64, i64)> {
     Some((claim("iat")?, claim("exp")?))
 }
 
+/// Whether a token that is valid from `issued` to `expires` is to be renewed at `now`: two thirds of its life are
+/// over. This clock may be wrong, so one that was renewed here counts from then, and is never renewed again
+/// before a third of its life, or a clock that is ahead would ask for one token after the other.
+fn is_due((issued, expires): (i64, i64), now: i64, since_renewal: Option<Duration>) -> bool {
+    let third = expires.saturating_sub(issued) / 3;
+    let by_the_clock = now >= expires.saturating_sub(third);
+    let Some(age) = since_renewal else { return by_the_clock };
+    let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+    age >= third.saturating_mul(2) || (by_the_clock && age >= third)
+}
+
 /// The kubeconfig with another token.
 fn with_token(kubeconfig: &str, token: &str) -> Option<String> {
     let mut kubeconfig: Value = serde_saphyr::from_str(kubeconfig).ok()?;
@@ -208,6 +228,20 @@ mod tests {
         assert_eq!(lifetime(&kubeconfig("opaque")), None);
         assert_eq!(lifetime("users: [{user: {client-certificate: c}}]"), None);
         assert_eq!(lifetime("{"), None);
+    }
+
+    #[test]
+    fn a_token_is_renewed_at_two_thirds_of_its_life_and_a_wrong_clock_does_not_renew_it_on_and_on() {
+        let (life, hour) = ((10_000, 13_600), 3600);
+        let due = |now: i64, age: Option<u64>| is_due(life, now, age.map(Duration::from_secs));
+        assert_eq!([12_399, 12_400, 13_600].map(|now| due(now, None)), [false, true, true]);
+        // Renewed here, by a clock that is a day ahead, and by one that is a day behind.
+        for skew in [0, 24 * hour, -24 * hour] {
+            let at = |age: u64| due(10_000 + age as i64 + skew, Some(age));
+            assert!(!at(0) && !at(1199), "{skew}");
+            assert!(at(2400), "{skew}");
+        }
+        assert!(!due(10_000, Some(2399)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod credential;
 mod item;
 mod manager;
 mod member;
+mod news;
 mod resting;
 mod run;
 mod statuses;

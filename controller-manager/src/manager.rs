@@ -11,7 +11,8 @@ use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
 use causeway_discovery::{ClusterFindings, Cni, SourceId, impossible_services, sources, valid_range};
 use causeway_kubernetes::{
-    Client, Held, Queue, Replica, RequestError, Selection, Watches, Writer, dry_run_error,
+    Client, Failures, Held, LeaseTrouble, Problem, Queue, Replica, RequestError, Selection, Watches, Writer,
+    dry_run_error,
 };
 use causeway_model::{ClusterName, LinkPlan, Role, SHARED_NAMESPACE, cluster_namespace, needed_slices};
 use futures::StreamExt;
@@ -24,7 +25,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::item::{Item, Rank};
-use crate::member::{COPIED, Member, WatchId, resource};
+use crate::member::{COPIED, MEMBER, Member, WatchId, resource};
+use crate::news::Bulletin;
 use crate::resting::Resting;
 use crate::view::{Action, View};
 
@@ -32,6 +34,8 @@ use crate::view::{Action, View};
 const REQUESTS: usize = 32;
 /// How many updates of the member are taken in at once at most.
 const BATCH: usize = 2048;
+/// In front of what is wrong with the hub's API server.
+const HUB: &str = "hub: ";
 /// How long until the API server is asked for its service CIDRs again.
 const ASK: Duration = Duration::from_secs(30);
 
@@ -39,11 +43,20 @@ const ASK: Duration = Duration::from_secs(30);
 pub struct Signals {
     /// Whether this is the active one.
     pub activity: watch::Receiver<bool>,
+    /// How asking for the Lease ended, each time that it was asked for.
+    pub lease: mpsc::Receiver<Result<(), RequestError>>,
     /// New clients for the hub.
     pub clients: mpsc::Receiver<Client>,
 }
 
-type Ended = (Item, Result<(), RequestError>);
+/// Where a request goes.
+#[derive(Clone, Copy)]
+enum Place {
+    Hub,
+    Member,
+}
+
+type Ended = (Place, Item, Result<(), RequestError>);
 
 /// Keeps hub and member as they should be.
 pub struct Manager {
@@ -58,8 +71,12 @@ pub struct Manager {
     held: Held,
     health: Health,
     complaints: Complaints,
+    bulletin: Bulletin,
     queue: Queue<Rank, Item>,
     requests: FuturesUnordered<BoxFuture<'static, Ended>>,
+    /// Writes that failed, by whether they are at the hub and what they are of.
+    failures: [Failures<Item>; 2],
+    lease: LeaseTrouble,
     resting: Resting,
     found: Option<ClusterFindings>,
     cni: Option<Cni>,
@@ -97,6 +114,7 @@ impl Manager {
             watches.watch(id, &resource(id, &namespace));
         }
         health.not_ready("hub", "not read yet");
+        let bulletin = Bulletin::new(member_writer.client().clone(), &namespace, held.clone());
         Manager {
             name,
             namespace,
@@ -109,8 +127,11 @@ impl Manager {
             held,
             health,
             complaints: Complaints::default(),
+            bulletin,
             queue: Queue::default(),
             requests: FuturesUnordered::new(),
+            failures: [Failures::default(), Failures::default()],
+            lease: LeaseTrouble::default(),
             resting: Resting::default(),
             found: None,
             cni: None,
@@ -134,6 +155,7 @@ impl Manager {
                 self.queue.next_due(),
                 self.resting.next_due(Instant::now()),
                 self.ask_next.filter(|_| may_ask),
+                self.bulletin.next_due(),
             ];
             // Nothing is due for one that stands by.
             let due = due.into_iter().flatten().min().filter(|_| self.held.is_held());
@@ -155,9 +177,11 @@ impl Manager {
                     self.stale |= !items.is_empty();
                     self.open(items);
                 }
-                Some((item, result)) = self.requests.next() => self.finish(&item, result),
+                Some(ended) = self.requests.next() => self.finish(ended),
                 answer = asking => self.answered(answer),
+                () = self.bulletin.progress() => {}
                 Ok(()) = signals.activity.changed() => self.activity_changed(*signals.activity.borrow_and_update()),
+                Some(result) = signals.lease.recv() => self.lease.asked(result.as_ref().copied()),
                 Some(client) = signals.clients.recv() => {
                     self.hub_writer = self.hub_writer.with_client(client.clone());
                     self.hub.reconnect(client);
@@ -186,6 +210,7 @@ impl Manager {
         // That a watch is complete is told without a change.
         self.reselect |= changes.is_empty();
         for change in changes {
+            self.bulletin.handle(change);
             let key = change.key();
             self.reselect |= matches!(key.kind, Kind::NodeConfig | Kind::ClusterLink);
             if key.kind == Kind::Cluster {
@@ -202,7 +227,9 @@ impl Manager {
         self.requests.clear();
         self.queue = Queue::default();
         self.resting.clear();
+        self.failures = [Failures::default(), Failures::default()];
         if active {
+            self.bulletin.begin(self.found.as_ref());
             self.open_all();
         }
     }
@@ -222,6 +249,9 @@ impl Manager {
                 // Others route by what was found: that does not wait as a sum does.
                 self.resting.wake(&Item::ClusterStatus);
                 self.open([Item::ClusterStatus]);
+                if let Some(after) = &found {
+                    self.bulletin.found(self.found.as_ref(), after);
+                }
             }
             let lacks_services = found.as_ref().is_some_and(|found| found.service_cidrs.is_empty());
             (self.found, self.cni) = (found, cni);
@@ -319,18 +349,21 @@ impl Manager {
                     let held = self.held.clone();
                     self.requests.push(send(hub, member, held, item, action));
                 }
-                None => self.queue.done(&item, true, Instant::now()),
+                None => {
+                    // It is as it should be by now, whatever failed before.
+                    self.failures.iter_mut().for_each(|failures| failures.ended(&item, Ok(())));
+                    self.queue.done(&item, true, Instant::now());
+                }
             }
         }
     }
 
-    fn finish(&mut self, item: &Item, result: Result<(), RequestError>) {
-        if let Err(error) = &result {
-            tracing::error!("{error}; trying again");
-        } else if item.is_sum() {
-            self.resting.written(item, Instant::now());
+    fn finish(&mut self, (place, item, result): Ended) {
+        if result.is_ok() && item.is_sum() {
+            self.resting.written(&item, Instant::now());
         }
-        self.queue.done(item, result.is_ok(), Instant::now());
+        self.queue.done(&item, result.is_ok(), Instant::now());
+        self.failures[place as usize].ended(&item, result);
     }
 
     fn answered(&mut self, answers: Vec<Option<String>>) {
@@ -350,26 +383,42 @@ impl Manager {
     }
 
     fn say(&mut self) {
-        let hub: Vec<String> = self.hub.problems().map(|problem| format!("hub: {problem}")).collect();
-        let member: Vec<String> = self.member.problems().collect();
+        let mut hub = self.hub.problems(HUB);
+        let troubled = self.hub.is_troubled();
+        self.bulletin.hub(hub.first().filter(|_| troubled).map(|first| first.text.as_str()), Instant::now());
+        let mut member = self.member.problems();
         let absent = self.hub.has(Kind::Cluster) && self.cluster().is_none();
-        let missing = absent.then(|| {
-            format!("hub: there is no Cluster {}; nothing is changed here until there is one", self.name)
-        });
-        let tell = |check: &'static str, problems: &[String], read: bool| match (problems.first(), read) {
-            (Some(_), _) => self.health.not_ready(check, problems.join("; ")),
+        hub.extend(absent.then(|| {
+            let name = &self.name;
+            format!("{HUB}there is no Cluster {name}; nothing is changed here until there is one").into()
+        }));
+        self.lease.add_to(MEMBER, &mut member);
+        let tell = |check: &'static str, problems: &[Problem], read: bool| match (problems.first(), read) {
+            (Some(_), _) => self.health.not_ready(check, texts(problems)),
             (None, false) => self.health.not_ready(check, "not read yet"),
             (None, true) => self.health.ready(check),
         };
-        let hub: Vec<String> = hub.into_iter().chain(missing).collect();
         tell("hub", &hub, self.hub.is_complete());
         tell("member", &member, self.member.has_copies() && self.member.has(WatchId::Nodes));
+        match self.lease.error() {
+            Some(error) => self.health.not_ready("lease", error.to_string()),
+            None => self.health.ready("lease"),
+        }
+        let [at_hub, at_member] = &self.failures;
+        let writes = [at_hub.problems(HUB), at_member.problems(MEMBER)].concat();
         match self.queue.failed() {
             0 => self.health.ready("writes"),
-            failed => self.health.not_ready("writes", format!("{failed} objects could not be written")),
+            failed => {
+                let text = format!("{failed} objects could not be written: {}", texts(&writes));
+                self.health.not_ready("writes", text);
+            }
         }
-        self.complaints.say(hub.into_iter().chain(member));
+        self.complaints.say([hub, member, writes].concat());
     }
+}
+
+fn texts(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| problem.text.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// What changes of the hub's object may ask for.
@@ -407,10 +456,18 @@ fn ask_for_services(client: Client, namespace: String) -> BoxFuture<'static, Vec
 
 fn send(hub: Writer, member: Writer, held: Held, item: Item, action: Action) -> BoxFuture<'static, Ended> {
     async move {
+        let place = place(&action);
         let result = if held.is_held() { perform(&hub, &member, action).await } else { Ok(()) };
-        (item, result)
+        (place, item, result)
     }
     .boxed()
+}
+
+fn place(action: &Action) -> Place {
+    match action {
+        Action::HubApply(_) | Action::HubStatus(..) | Action::HubDelete(..) => Place::Hub,
+        Action::MemberApply(_) | Action::MemberDelete(..) | Action::MemberRelease(..) => Place::Member,
+    }
 }
 
 async fn perform(hub: &Writer, member: &Writer, action: Action) -> Result<(), RequestError> {

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use causeway_api::{ClusterNode, ClusterNodeResolve, ClusterSpec, GROUP, Kind, Object, VERSION};
 use causeway_discovery::{Found, Source, SourceId, sources};
-use causeway_kubernetes::{DynamicObject, ObjectName, Resource, Trouble, Update, read_object};
+use causeway_kubernetes::{
+    DynamicObject, ObjectName, Problem, Resource, Trouble, Update, problems, read_object,
+};
 use serde_json::Value;
 
 use crate::copies::Copied;
@@ -24,6 +26,8 @@ pub enum WatchId {
     Resolve,
 }
 
+/// In front of what is wrong with the member's API server.
+pub const MEMBER: &str = "this cluster: ";
 /// The kinds that are copied.
 pub const COPIED: [Kind; 3] = [Kind::NodeConfig, Kind::ClusterLink, Kind::PeerSlice];
 
@@ -90,7 +94,7 @@ impl Member {
 
     /// What keeps watches from going on. A source that is not there is none: few CNIs have all. Nor is one
     /// whose objects another shows already.
-    pub fn problems(&self) -> impl Iterator<Item = String> {
+    pub fn problems(&self) -> Vec<Problem> {
         let needed = self.troubles.iter().filter(|(id, trouble)| match id {
             WatchId::Source(source) => {
                 let absent = matches!(trouble, Trouble::NotServed(_) | Trouble::Forbidden(_));
@@ -98,7 +102,7 @@ impl Member {
             }
             _ => true,
         });
-        needed.map(|(id, trouble)| format!("{}: {trouble}", describe(*id)))
+        problems(MEMBER, needed.map(|(id, trouble)| (describe(*id), trouble.clone())))
     }
 
     /// Takes in what a watch says, and tells what follows for which items.
@@ -234,8 +238,8 @@ fn describe(id: WatchId) -> String {
     match id {
         WatchId::Nodes => "Nodes".to_owned(),
         WatchId::Source(source) => source.describe().to_owned(),
-        WatchId::Copies(kind) => format!("{} of this cluster", kind.plural()),
-        WatchId::Resolve => "clusternodes of this cluster".to_owned(),
+        WatchId::Copies(kind) => kind.plural().to_owned(),
+        WatchId::Resolve => Kind::ClusterNode.plural().to_owned(),
     }
 }
 
@@ -299,7 +303,7 @@ mod tests {
             member.take(WatchId::Source(source.id), update, &spec);
         }
         assert!(!member.found.is_known(&spec), "it may have what nothing else has");
-        assert_eq!(member.problems().count(), 3);
+        assert_eq!(member.problems().len(), 3);
         for (source, object) in [
             (SourceId::CalicoPools, serde_json::json!({"cidr": "10.1.0.0/16"})),
             (
@@ -314,7 +318,7 @@ mod tests {
             member.take(WatchId::Source(source), Update::Applied(Box::new(object.unwrap())), &spec);
         }
         assert!(member.found.is_known(&spec));
-        assert_eq!(member.problems().count(), 0);
+        assert_eq!(member.problems().len(), 0);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use causeway_daemon::Complaints;
 use causeway_daemon::health::{self, Health};
-use causeway_kubernetes::{Access, Client, ConnectError, Lease, LeaseSettings, Writer, connect};
+use causeway_kubernetes::{
+    Access, Client, ConnectError, Lease, LeaseSettings, RequestError, Writer, connect,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -49,6 +51,7 @@ pub async fn run(args: Cli) -> Result<(), RunError> {
     let mut lease = Lease::new(member.clone(), LeaseSettings::new(&args.namespace, MANAGER, identity));
     let held = lease.held();
     let (active, activity) = watch::channel(false);
+    let (asked, lease_asked) = mpsc::channel(1);
     let (clients, new_clients) = mpsc::channel(1);
     let result = {
         let credential = Credential::new(&args, member.clone(), held.clone());
@@ -57,18 +60,18 @@ pub async fn run(args: Cli) -> Result<(), RunError> {
             let mut manager = Manager::new(
                 args.cluster.clone(),
                 args.namespace.clone(),
-                Writer::new(hub, MANAGER),
-                Writer::new(member.clone(), MANAGER),
+                Writer::new(hub, MANAGER).under(held.clone()),
+                Writer::new(member.clone(), MANAGER).under(held.clone()),
                 held.clone(),
                 health.clone(),
             );
-            let signals = Signals { activity, clients: new_clients };
+            let signals = Signals { activity, lease: lease_asked, clients: new_clients };
             tokio::join!(credential.follow(clients), manager.work(signals))
         };
         tokio::select! {
             result = causeway_daemon::stop_requested() => result.map_err(|error| RunError::System("signals", error)),
             result = served => Err(RunError::System("--listen", result.err().unwrap_or_else(|| io::Error::other("closed")))),
-            () = hold(&mut lease, active) => Ok(()),
+            () = hold(&mut lease, &active, &asked) => Ok(()),
             _ = work => Ok(()),
         }
     };
@@ -92,12 +95,15 @@ async fn first_client(mut credential: Credential, health: &Health) -> (Credentia
     }
 }
 
-/// Holds the Lease as long as it can be held, and says whether it is.
-async fn hold(lease: &mut Lease, active: watch::Sender<bool>) {
-    let mut complaints = Complaints::default();
+/// Holds the Lease as long as it can be held, and says whether it is and what keeps it from being asked for.
+async fn hold(
+    lease: &mut Lease,
+    active: &watch::Sender<bool>,
+    asked: &mpsc::Sender<Result<(), RequestError>>,
+) {
     loop {
-        lease.acquire(|error| complaints.say([error.to_string()])).await;
-        complaints.say([]);
+        // Where nobody listens yet, the next time tells as much.
+        lease.acquire(|result| drop(asked.try_send(result.map_err(Clone::clone)))).await;
         tracing::info!("active");
         active.send_replace(true);
         let lost = lease.keep().await;

@@ -94,4 +94,9 @@ impl Planning {
         let findings: Vec<String> = self.findings().map(ToString::to_string).collect();
         self.complaints.say(problems.into_iter().chain(findings));
     }
+
+    /// Logs the findings, once.
+    pub fn say_findings(&mut self) {
+        self.say_problems([]);
+    }
 }

@@ -177,7 +177,7 @@ impl LastKnown {
         if let State::Plan { on_trial, .. } = &mut self.state
             && std::mem::take(on_trial)
         {
-            self.complaints.say([]);
+            self.complaints.say::<String>([]);
         }
     }
 

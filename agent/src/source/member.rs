@@ -8,7 +8,7 @@ use causeway_api::{
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
-use causeway_kubernetes::{Client, Replica, RequestError, Selection, Writer};
+use causeway_kubernetes::{Client, Failures, Problem, Replica, RequestError, Selection, Writer};
 use causeway_model::NodeName;
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -22,8 +22,11 @@ use crate::source::underlay::Underlay;
 const MANAGER: &str = "causeway-agent";
 /// Statuses of many nodes that change for the same reason are spread over this time.
 const SPREAD: Duration = Duration::from_millis(1000);
-/// How long until a status that could not be written is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+/// First and longest wait until a status that could not be written is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// A status that was written, and how that ended.
+type Told = (ObjectRef, Value, Result<(), RequestError>);
 
 /// Reads an agent's objects from an API server.
 pub struct Member {
@@ -39,6 +42,7 @@ pub struct Member {
     pending: Vec<Change>,
     complaints: Complaints,
     status: Status,
+    failures: Failures<ObjectRef>,
     underlay: Underlay,
     /// Whether everything was read at least once.
     heard: bool,
@@ -51,7 +55,7 @@ struct Status {
     /// What was written last, until it is seen.
     written: Option<Value>,
     due: Option<Instant>,
-    under_way: Option<BoxFuture<'static, (Value, Result<(), RequestError>)>>,
+    under_way: Option<BoxFuture<'static, Told>>,
 }
 
 impl Member {
@@ -74,6 +78,7 @@ impl Member {
             pending: Vec::new(),
             complaints: Complaints::default(),
             status: Status::default(),
+            failures: Failures::default(),
             underlay: Underlay::default(),
             heard: false,
         }
@@ -122,8 +127,11 @@ impl Member {
                         return true;
                     }
                 }
-                (status, result) = writing => self.wrote(status, result),
-                never = self.underlay.progress(&self.writer) => match never {},
+                (key, status, result) = writing => {
+                    self.wrote(&key, status, result);
+                    self.say_problems();
+                }
+                () = self.underlay.progress(&self.writer) => self.say_problems(),
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
         }
@@ -170,14 +178,24 @@ impl Member {
     }
 
     fn say_problems(&mut self) {
-        let problems: Vec<String> = self.replica.problems().collect();
+        let mut problems = self.replica.problems("");
+        let texts = |problems: &[Problem]| {
+            problems.iter().map(|problem| problem.text.clone()).collect::<Vec<_>>().join("; ")
+        };
         // A node that takes no part has no NodeConfig, and nothing is wrong with it.
         if !problems.is_empty() {
-            self.health.not_ready("plan", problems.join("; "));
+            self.health.not_ready("plan", texts(&problems));
         } else if self.replica.is_complete() {
             self.health.ready("plan");
         }
-        self.complaints.say(problems.into_iter().chain(self.plans.complaints().cloned()));
+        let writes = [self.failures.problems(""), self.underlay.problems()].concat();
+        match writes.is_empty() {
+            true => self.health.ready("status"),
+            false => self.health.not_ready("status", texts(&writes)),
+        }
+        problems.extend(writes);
+        problems.extend(self.plans.complaints().cloned().map(Problem::from));
+        self.complaints.say(problems);
     }
 
     /// The status that should be, if it is not.
@@ -220,26 +238,29 @@ impl Member {
             return;
         }
         self.status.due = None;
-        let Some((key, status)) = self.missing_status() else { return };
+        let Some((key, status)) = self.missing_status() else {
+            // Nothing is to be written any more that could fail.
+            self.failures = Failures::default();
+            return;
+        };
         let writer = self.writer.clone();
         let write = async move {
             let result = writer.apply_status(&key, &status).await;
-            (status, result)
+            (key, status, result)
         };
         self.status.under_way = Some(write.boxed());
     }
 
-    fn wrote(&mut self, status: Value, result: Result<(), RequestError>) {
+    fn wrote(&mut self, key: &ObjectRef, status: Value, result: Result<(), RequestError>) {
         self.status.under_way = None;
-        match result {
-            Ok(()) => {
-                self.status.written = Some(status);
-                self.schedule();
-            }
-            Err(error) => {
-                tracing::warn!("{error}; trying again");
-                self.status.due = Some(Instant::now() + RETRY);
-            }
+        if result.is_ok() {
+            self.status.written = Some(status);
+            self.schedule();
+        } else {
+            let failed = self.failures.count(key);
+            let wait = (RETRY.0 * 2u32.saturating_pow(failed.min(16))).min(RETRY.1);
+            self.status.due = Some(Instant::now() + wait);
         }
+        self.failures.ended(key, result);
     }
 }

@@ -1,21 +1,22 @@
 //! Finding the node's own underlay addresses, where its cluster leaves that to the node: asked for in the spec
 //! of the node's ClusterNode, answered in its status, and followed when they change.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use causeway_api::{CausewayObject, Change, ClusterNode, ClusterNodeResolve, Kind, Object, ObjectRef};
-use causeway_kubernetes::{RequestError, Writer};
+use causeway_kubernetes::{Failures, Problem, RequestError, Writer};
 use causeway_model::DualStack;
 use futures::future::{BoxFuture, FutureExt};
 use nix::ifaddrs::getifaddrs;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-/// How often the addresses are looked at.
+/// How often the addresses are looked at, and the first wait after an answer that could not be written.
 const LOOK: Duration = Duration::from_secs(2);
+/// The longest wait after an answer that could not be written.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// What is asked, what was answered, and the answer that is under way.
 #[derive(Default)]
@@ -23,7 +24,8 @@ pub struct Underlay {
     asked: Option<(ObjectRef, ClusterNodeResolve)>,
     told: Vec<IpAddr>,
     next: Option<Instant>,
-    answering: Option<BoxFuture<'static, Result<(), RequestError>>>,
+    answering: Option<BoxFuture<'static, (ObjectRef, Result<(), RequestError>)>>,
+    failures: Failures<ObjectRef>,
 }
 
 impl Underlay {
@@ -35,22 +37,36 @@ impl Underlay {
                 self.asked = node.spec.resolve.clone().map(|resolve| (node.key(), resolve));
                 self.told = told(node);
             }
-            Change::Deleted(key) if key.kind == Kind::ClusterNode => self.asked = None,
+            Change::Deleted(key) if key.kind == Kind::ClusterNode => {
+                self.asked = None;
+                self.failures = Failures::default();
+            }
             Change::Deleted(_) => return,
         }
         self.next = self.asked.is_some().then(Instant::now);
     }
 
-    /// Answers whenever the answer is another. Giving up waiting loses nothing.
-    pub async fn progress(&mut self, writer: &Writer) -> Infallible {
+    /// What keeps the answer from being written.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.failures.problems("")
+    }
+
+    /// Answers whenever the answer is another, and returns when an answer was written or could not be. Giving up
+    /// waiting loses nothing.
+    pub async fn progress(&mut self, writer: &Writer) {
         loop {
             if let Some(answering) = &mut self.answering {
-                let result = answering.await;
+                let (key, result) = answering.await;
                 self.answering = None;
-                if let Err(error) = result {
-                    tracing::warn!("{error}; trying again");
+                if result.is_ok() {
+                    tracing::info!(addresses = ?self.told, "underlay addresses of this node");
+                } else {
+                    let wait = LOOK * 2u32.saturating_pow(self.failures.count(&key).min(16));
+                    self.next = self.asked.is_some().then(|| Instant::now() + wait.min(RETRY));
                     self.told.clear();
                 }
+                self.failures.ended(&key, result);
+                return;
             }
             let Some(next) = self.next else { return pending().await };
             sleep_until(next).await;
@@ -58,11 +74,14 @@ impl Underlay {
             if let Some((key, resolve)) = &self.asked {
                 let found = resolve_now(resolve);
                 if found != self.told {
-                    tracing::info!(addresses = ?found, "underlay addresses of this node");
                     self.told.clone_from(&found);
                     let (writer, key) = (writer.clone(), key.clone());
                     let status = json!({"underlay": found});
-                    self.answering = Some(async move { writer.apply_status(&key, &status).await }.boxed());
+                    let answer = async move {
+                        let result = writer.apply_status(&key, &status).await;
+                        (key, result)
+                    };
+                    self.answering = Some(answer.boxed());
                 }
             }
         }

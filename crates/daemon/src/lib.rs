@@ -30,7 +30,7 @@ pub enum LogFormat {
 pub fn start_logging(format: LogFormat) {
     // What its watches run into is said by those who know what they are for.
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,netlink_proto=warn,kube_runtime=off,kube_client=error"));
+        .unwrap_or_else(|_| EnvFilter::new("info,netlink_proto=warn,kube_runtime=off,kube_client=off"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => lines.with_ansi(false).init(),

@@ -15,7 +15,11 @@ pub enum Trouble {
     Forbidden(String),
     /// The identity is unknown or its credential has expired.
     Unauthorized(String),
-    /// Anything that passes: no connection, a server that starts or is busy.
+    /// What answers there has a certificate of another authority, or one of another time.
+    Untrusted(String),
+    /// The server answers that it cannot: it starts, or is busy, or lacks something itself.
+    Failing(String),
+    /// There is no connection.
     Unreachable(String),
 }
 
@@ -24,7 +28,17 @@ impl Trouble {
     pub fn of(error: &Error) -> Trouble {
         match error {
             Error::Api(status) => Trouble::of_status(status),
-            other => Trouble::Unreachable(with_causes(other)),
+            Error::Auth(error) => Trouble::Unauthorized(with_causes(error)),
+            other => Trouble::of_connection(with_causes(other)),
+        }
+    }
+
+    /// The library tells a certificate that is not trusted from a broken connection in words only.
+    fn of_connection(text: String) -> Trouble {
+        if text.contains("invalid peer certificate") {
+            Trouble::Untrusted(text)
+        } else {
+            Trouble::Unreachable(text)
         }
     }
 
@@ -34,8 +48,25 @@ impl Trouble {
             404 => Trouble::NotServed(message),
             403 => Trouble::Forbidden(message),
             401 => Trouble::Unauthorized(message),
-            _ => Trouble::Unreachable(message),
+            _ => Trouble::Failing(message),
         }
+    }
+
+    /// One word for what it is, whatever the message.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Trouble::NotServed(_) => "NotServed",
+            Trouble::Forbidden(_) => "Forbidden",
+            Trouble::Unauthorized(_) => "Unauthorized",
+            Trouble::Untrusted(_) => "Untrusted",
+            Trouble::Failing(_) => "Failing",
+            Trouble::Unreachable(_) => "Unreachable",
+        }
+    }
+
+    /// Whether it hits whatever is asked of the server.
+    pub fn is_of_everything(&self) -> bool {
+        !matches!(self, Trouble::NotServed(_) | Trouble::Forbidden(_))
     }
 }
 
@@ -57,22 +88,36 @@ impl fmt::Display for Trouble {
                     "the credential is not accepted ({message}); is it expired, or of another cluster, or is a clock wrong?"
                 )
             }
-            Trouble::Unreachable(message) => write!(f, "{message}"),
+            Trouble::Untrusted(message) => {
+                write!(
+                    f,
+                    "the API server is not trusted ({message}); is it another one, was its certificate authority replaced (certificate-authority of the kubeconfig), or is a clock wrong?"
+                )
+            }
+            Trouble::Failing(message) => {
+                write!(f, "the API server cannot answer: {message}; look at its own log if that lasts")
+            }
+            Trouble::Unreachable(message) => {
+                write!(
+                    f,
+                    "the API server is not reached: {message}; is it running, and are its address and the way there right?"
+                )
+            }
         }
     }
 }
 
 /// Why a request failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}: {cause}")]
 pub struct RequestError {
     what: String,
     cause: Cause,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 enum Cause {
-    #[error("refused as invalid: {0}")]
+    #[error("refused as invalid: {0}{hint}", hint = hint(.0))]
     Invalid(String),
     #[error("not there: {0}")]
     NotFound(String),
@@ -80,6 +125,8 @@ enum Cause {
     Conflict(String),
     #[error("not a whole object")]
     Incomplete,
+    #[error("the Lease is not held any more")]
+    NotHeld,
     #[error("{0}")]
     Trouble(Trouble),
 }
@@ -92,6 +139,10 @@ impl RequestError {
                 404 => Cause::NotFound(status.message.clone()),
                 409 => Cause::Conflict(status.message.clone()),
                 400 | 422 => Cause::Invalid(status.message.clone()),
+                // What server-side apply says of a field that an older definition does not have.
+                500 if status.message.contains("field not declared in schema") => {
+                    Cause::Invalid(status.message.clone())
+                }
                 _ => Cause::Trouble(Trouble::of_status(status)),
             },
             other => Cause::Trouble(Trouble::of(other)),
@@ -102,6 +153,32 @@ impl RequestError {
     /// The error of `what`, which does not say which object it is.
     pub(crate) fn incomplete(what: impl Into<String>) -> RequestError {
         RequestError { what: what.into(), cause: Cause::Incomplete }
+    }
+
+    /// The error of doing `what` without the Lease under which it may be done.
+    pub(crate) fn not_held(what: impl Into<String>) -> RequestError {
+        RequestError { what: what.into(), cause: Cause::NotHeld }
+    }
+
+    /// One word for why, whatever the message: what hits everything has the word that a watch has for it.
+    pub fn class(&self) -> &'static str {
+        match &self.cause {
+            Cause::Invalid(_) => "Invalid",
+            Cause::NotFound(_) => "NotFound",
+            Cause::Conflict(_) => "Conflict",
+            Cause::Incomplete => "Incomplete",
+            Cause::NotHeld => "NotHeld",
+            Cause::Trouble(trouble) => trouble.class(),
+        }
+    }
+
+    /// What was tried, without the name of the object, as `apply NodeConfig`; nothing where the cause hits
+    /// whatever is tried.
+    pub(crate) fn sort(&self) -> Option<String> {
+        match &self.cause {
+            Cause::Trouble(trouble) if trouble.is_of_everything() => None,
+            _ => Some(self.what.rsplit_once(' ').map_or(self.what.as_str(), |(sort, _)| sort).to_owned()),
+        }
     }
 
     /// Whether something that it names, such as the namespace, is not there.
@@ -117,6 +194,15 @@ impl RequestError {
     /// Whether somebody else changed the object meanwhile.
     pub fn is_conflict(&self) -> bool {
         matches!(self.cause, Cause::Conflict(_))
+    }
+}
+
+/// What to do about a request that is refused as invalid, where that is known.
+fn hint(message: &str) -> &'static str {
+    if message.contains("field not declared in schema") {
+        "; are the CustomResourceDefinitions of an older version? Apply those that are shipped with this program"
+    } else {
+        ""
     }
 }
 

@@ -12,7 +12,10 @@ const NOTE: usize = 1000;
 
 /// Publishes Events. The same one again within some minutes counts up instead.
 #[derive(Clone)]
-pub struct Events(Recorder);
+pub struct Events {
+    recorder: Recorder,
+    action: &'static str,
+}
 
 /// Something to be told about an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,24 +29,15 @@ pub struct News {
 }
 
 impl Events {
-    /// Publishes as `manager`, a program's name.
-    pub fn new(client: Client, manager: &str) -> Events {
-        Events(Recorder::new(client, manager.into()))
+    /// Publishes as `manager`, a program's name, which does `action`, as one CamelCase word.
+    pub fn new(client: Client, manager: &str, action: &'static str) -> Events {
+        Events { recorder: Recorder::new(client, manager.into()), action }
     }
 
     /// Tells `news` of `object`. One that cannot be told is logged: it stands in a condition too.
     pub async fn publish(&self, object: &Object, news: &News) {
-        let mut note = news.message.clone();
-        note.truncate(note.floor_char_boundary(NOTE));
-        let event = Event {
-            type_: if news.good { EventType::Normal } else { EventType::Warning },
-            reason: news.reason.clone(),
-            note: Some(note),
-            action: "Plan".to_owned(),
-            secondary: None,
-        };
         let meta = object.meta();
-        let reference = ObjectReference {
+        let about = ObjectReference {
             api_version: Some(API_VERSION.to_owned()),
             kind: Some(object.kind().as_str().to_owned()),
             name: meta.name.clone(),
@@ -51,8 +45,22 @@ impl Events {
             uid: meta.uid.clone(),
             ..ObjectReference::default()
         };
-        if let Err(error) = self.0.publish(&event, &reference).await {
-            tracing::debug!(object = %object.key(), %error, "Event not published");
+        self.publish_about(&about, news).await;
+    }
+
+    /// Tells `news` of any object. One that cannot be told is logged for who looks closely.
+    pub async fn publish_about(&self, about: &ObjectReference, news: &News) {
+        let mut note = news.message.clone();
+        note.truncate(note.floor_char_boundary(NOTE));
+        let event = Event {
+            type_: if news.good { EventType::Normal } else { EventType::Warning },
+            reason: news.reason.clone(),
+            note: Some(note),
+            action: self.action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, about).await {
+            tracing::debug!(kind = ?about.kind, name = ?about.name, %error, "Event not published");
         }
     }
 }

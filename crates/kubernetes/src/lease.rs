@@ -102,13 +102,18 @@ impl Lease {
         self.held.clone()
     }
 
-    /// Waits until it is held. What keeps it from being asked for is told to `say` each time.
-    pub async fn acquire(&mut self, mut say: impl FnMut(&RequestError)) {
+    /// Waits until it is held. Each time that it was asked for is told to `say`, with what kept it from being
+    /// asked for.
+    pub async fn acquire(&mut self, mut say: impl FnMut(Result<(), &RequestError>)) {
         loop {
             match self.attempt().await {
-                Ok(None) => return,
-                Ok(Some(_)) => {}
-                Err(error) => say(&error),
+                Ok(holder) => {
+                    say(Ok(()));
+                    if holder.is_none() {
+                        return;
+                    }
+                }
+                Err(error) => say(Err(&error)),
             }
             sleep(self.settings.renew).await;
         }

@@ -8,6 +8,7 @@ use kube_client::Client;
 use kube_client::core::DynamicObject;
 
 use crate::Trouble;
+use crate::problem::{Problem, problems};
 use crate::watches::{ObjectName, Resource, Update, Watches};
 
 /// At most so many updates are taken in at once, so that a long list does not keep others waiting.
@@ -105,10 +106,16 @@ impl Replica {
         self.selections.contains_key(&kind) && !self.incomplete.contains(&kind)
     }
 
-    /// What is wrong: watches that cannot go on, and objects that cannot be read.
-    pub fn problems(&self) -> impl Iterator<Item = String> {
-        let watches = self.troubles.iter().map(|(kind, trouble)| format!("{}: {trouble}", kind.plural()));
-        watches.chain(self.unusable.iter().map(|(key, error)| format!("{key} cannot be read: {error}")))
+    /// What is wrong: watches that cannot go on, and objects that cannot be read. `at` says in front of
+    /// each text which API server it is, if that is in question.
+    pub fn problems(&self, at: &str) -> Vec<Problem> {
+        let troubles =
+            self.troubles.iter().map(|(kind, trouble)| (kind.plural().to_owned(), trouble.clone()));
+        let mut all = problems(at, troubles);
+        all.extend(
+            self.unusable.iter().map(|(key, error)| format!("{at}{key} cannot be read: {error}").into()),
+        );
+        all
     }
 
     /// Whether a watch cannot go on.

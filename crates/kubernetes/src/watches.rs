@@ -13,12 +13,16 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube_client::core::DynamicObject;
 use kube_client::{Api, Client};
 use kube_runtime::watcher::{self, Event};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::Trouble;
 
 /// First and longest wait before a watch that failed is started again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// How long troubles wait for those of watches that are still asked for their first answer: one cause makes
+/// many of them fail, and is told once.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// What to watch.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -129,6 +133,8 @@ struct Watch {
     failures: u32,
     /// The wait before it tries again.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Whether it has begun, and not yet said all or failed.
+    listing: bool,
 }
 
 impl Watch {
@@ -140,7 +146,16 @@ impl Watch {
 
     fn of(begin: Box<dyn Fn() -> Events + Send>, known: BTreeSet<ObjectName>) -> Watch {
         let events = begin();
-        Watch { begin, events, known, listed: BTreeSet::new(), due: Vec::new(), failures: 0, pause: None }
+        Watch {
+            begin,
+            events,
+            known,
+            listed: BTreeSet::new(),
+            due: Vec::new(),
+            failures: 0,
+            pause: None,
+            listing: true,
+        }
     }
 
     fn handle(&mut self, event: Result<Event<DynamicObject>, watcher::Error>) {
@@ -157,6 +172,7 @@ impl Watch {
             Ok(Event::InitDone) => {
                 let gone: Vec<ObjectName> = self.known.difference(&self.listed).cloned().collect();
                 self.known = std::mem::take(&mut self.listed);
+                self.listing = false;
                 // Taken from the end.
                 self.due.push(Update::Complete);
                 self.due.extend(gone.into_iter().map(Update::Deleted));
@@ -171,12 +187,19 @@ impl Watch {
             Err(error) => {
                 let trouble = trouble(&error);
                 if trouble.is_some() {
+                    self.listing = false;
                     self.pause = Some(Box::pin(sleep(retry_after(self.failures))));
                     self.failures = self.failures.saturating_add(1);
                 }
                 self.due.extend(trouble.map(Update::Trouble));
             }
         }
+    }
+
+    /// Whether it is about to say how it is.
+    fn answers_soon(&self) -> bool {
+        let until = self.pause.as_ref().map(|pause| pause.deadline());
+        self.listing || until.is_some_and(|until| until <= Instant::now() + GATHER)
     }
 
     fn applied(&mut self, mut object: DynamicObject) {
@@ -203,6 +226,7 @@ impl Stream for Watch {
                 // With a list, so that it ends in saying that all is well again: a watch that is taken up
                 // where it broke off says nothing until something changes.
                 self.events = (self.begin)();
+                self.listing = true;
             }
             match self.events.poll_next_unpin(cx) {
                 Poll::Ready(Some(event)) => self.handle(event),
@@ -236,18 +260,31 @@ pub struct Watches<I> {
     watches: BTreeMap<I, Watch>,
     /// Where to look first next time, so that a busy watch does not starve the others.
     turn: usize,
+    /// Troubles that wait for others, and until when.
+    troubles: BTreeMap<I, Trouble>,
+    gather: Option<Pin<Box<Sleep>>>,
+    /// Whether those that were gathered are being told.
+    telling: bool,
 }
 
 impl<I: Ord + Clone> Watches<I> {
     /// None yet.
     pub fn new(client: Client) -> Watches<I> {
-        Watches { client, watches: BTreeMap::new(), turn: 0 }
+        Watches {
+            client,
+            watches: BTreeMap::new(),
+            turn: 0,
+            troubles: BTreeMap::new(),
+            gather: None,
+            telling: false,
+        }
     }
 
     /// Starts a watch. One that had the identifier ends; what it spoke of and the new one does not find
     /// is said to be deleted before the new one is complete, and not sooner.
     pub fn watch(&mut self, id: I, resource: &Resource) {
         let known = self.watches.remove(&id).map(|old| old.known).unwrap_or_default();
+        self.troubles.remove(&id);
         self.watches.insert(id, Watch::new(self.client.clone(), resource, known));
     }
 
@@ -262,6 +299,7 @@ impl<I: Ord + Clone> Watches<I> {
     /// Ends a watch, and says nothing more of what it spoke of.
     pub fn forget(&mut self, id: &I) {
         self.watches.remove(id);
+        self.troubles.remove(id);
     }
 
     /// Whether there is a watch of this identifier.
@@ -274,15 +312,41 @@ impl<I: Ord + Clone> Watches<I> {
         let first = if count == 0 { 0 } else { self.turn % count };
         for round in 0..2 {
             for (place, (id, watch)) in self.watches.iter_mut().enumerate() {
-                if (place >= first) == (round == 0)
-                    && let Poll::Ready(Some(update)) = watch.poll_next_unpin(cx)
-                {
+                if (place >= first) != (round == 0) {
+                    continue;
+                }
+                while let Poll::Ready(Some(update)) = watch.poll_next_unpin(cx) {
+                    if let Update::Trouble(trouble) = update {
+                        self.troubles.insert(id.clone(), trouble);
+                        continue;
+                    }
+                    self.troubles.remove(id);
                     self.turn = place + 1;
                     return Poll::Ready((id.clone(), update));
                 }
             }
         }
-        Poll::Pending
+        self.poll_troubles(cx)
+    }
+
+    /// The next trouble, once all watches have said how they are, or that takes too long.
+    fn poll_troubles(&mut self, cx: &mut Context<'_>) -> Poll<(I, Update)> {
+        if self.troubles.is_empty() {
+            (self.gather, self.telling) = (None, false);
+            return Poll::Pending;
+        }
+        let quiet = |(id, watch): (&I, &Watch)| !self.troubles.contains_key(id) && watch.answers_soon();
+        if !self.telling && self.watches.iter().any(quiet) {
+            let gather = self.gather.get_or_insert_with(|| Box::pin(sleep(GATHER)));
+            if gather.poll_unpin(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        self.telling = true;
+        match self.troubles.pop_first() {
+            Some((id, trouble)) => Poll::Ready((id, Update::Trouble(trouble))),
+            None => Poll::Pending,
+        }
     }
 
     /// The next thing that any watch says. Giving up waiting loses nothing.
@@ -372,6 +436,46 @@ mod tests {
         }
         let waits: Vec<u128> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 10_000]);
+    }
+
+    /// A watch that is refused whenever it lists, each time after a while.
+    fn refused_after(wait: Duration) -> Watch {
+        let begin = move || {
+            let answer = async move {
+                sleep(wait).await;
+                refused()
+            };
+            futures::stream::once(answer).boxed()
+        };
+        Watch::of(Box::new(begin), BTreeSet::new())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn troubles_of_one_cause_are_told_together_and_wait_for_no_one_for_long() {
+        let mut watches: Watches<u8> = Watches::new(nobody());
+        let start = tokio::time::Instant::now();
+        for (id, millis) in [(1, 0), (2, 300), (3, 60_000)] {
+            watches.watches.insert(id, refused_after(Duration::from_millis(millis)));
+        }
+        // The third does not answer.
+        for id in [1, 2] {
+            assert!(matches!(watches.next().await, (told, Update::Trouble(_)) if told == id));
+            assert_eq!(start.elapsed(), GATHER);
+        }
+        // Where all have answered nobody waits.
+        let mut watches: Watches<u8> = Watches::new(nobody());
+        watches.watches.insert(1, refused_after(Duration::ZERO));
+        watches.watches.insert(2, refused_after(Duration::from_millis(300)));
+        let start = tokio::time::Instant::now();
+        watches.next().await;
+        assert!(watches.ready().is_some_and(|(id, _)| id == 2));
+        assert_eq!(start.elapsed().as_millis(), 300);
+    }
+
+    /// A client that is asked nothing.
+    fn nobody() -> Client {
+        let config = kube_client::Config::new("http://127.0.0.1:9".parse().unwrap());
+        Client::try_from(config).unwrap()
     }
 
     #[tokio::test(start_paused = true)]

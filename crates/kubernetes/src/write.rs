@@ -7,20 +7,39 @@ use kube_client::core::DynamicObject;
 use kube_client::{Api, Client, Error};
 use serde_json::{Value, json};
 
-use crate::RequestError;
 use crate::replica::Selection;
+use crate::{Held, RequestError};
 
 /// Writes as one field manager.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
     manager: &'static str,
+    held: Option<Held>,
 }
 
 impl Writer {
     /// Writes as `manager`, a program's name.
     pub fn new(client: Client, manager: &'static str) -> Writer {
-        Writer { client, manager }
+        Writer { client, manager, held: None }
+    }
+
+    /// The same, which writes while the Lease is held and not after.
+    #[must_use]
+    pub fn under(self, held: Held) -> Writer {
+        Writer { held: Some(held), ..self }
+    }
+
+    /// Whether it may write now. To be asked before each request: of several that belong together the Lease
+    /// may be lost in between.
+    ///
+    /// # Errors
+    /// [`RequestError`] of `what`, if not.
+    pub fn may(&self, what: impl FnOnce() -> String) -> Result<(), RequestError> {
+        match &self.held {
+            Some(held) if !held.is_held() => Err(RequestError::not_held(what())),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The client that it writes with.
@@ -31,7 +50,7 @@ impl Writer {
     /// The same with another client.
     #[must_use]
     pub fn with_client(&self, client: Client) -> Writer {
-        Writer { client, manager: self.manager }
+        Writer { client, ..self.clone() }
     }
 
     fn api(&self, key: &ObjectRef) -> Api<DynamicObject> {
@@ -54,6 +73,7 @@ impl Writer {
     pub async fn apply(&self, object: &Object) -> Result<(), RequestError> {
         let key = object.key();
         let what = || format!("apply {key}");
+        self.may(what)?;
         let mut body = serde_json::to_value(object).unwrap_or_default();
         if let Some(fields) = body.as_object_mut() {
             fields.remove("status");
@@ -67,6 +87,8 @@ impl Writer {
     /// # Errors
     /// [`RequestError`] that says what was refused, and why.
     pub async fn apply_status(&self, key: &ObjectRef, status: &Value) -> Result<(), RequestError> {
+        let what = || format!("apply status of {key}");
+        self.may(what)?;
         let mut body = json!({
             "apiVersion": API_VERSION,
             "kind": key.kind.as_str(),
@@ -77,7 +99,7 @@ impl Writer {
             body["status"].clone_from(status);
         }
         let result = self.api(key).patch_status(&key.name, &self.params(), &Patch::Apply(&body)).await;
-        result.map(drop).map_err(|error| RequestError::new(format!("apply status of {key}"), &error))
+        result.map(drop).map_err(|error| RequestError::new(what(), &error))
     }
 
     /// Makes these finalizers be there, and those go that this manager put there and are not among them.
@@ -91,6 +113,8 @@ impl Writer {
         uid: Option<&str>,
         finalizers: &[&str],
     ) -> Result<(), RequestError> {
+        let what = || format!("apply finalizers of {key}");
+        self.may(what)?;
         let body = json!({
             "apiVersion": API_VERSION,
             "kind": key.kind.as_str(),
@@ -101,7 +125,7 @@ impl Writer {
         match self.api(key).patch(&key.name, &self.params(), &Patch::Apply(&body)).await {
             Ok(_) => Ok(()),
             Err(Error::Api(status)) if status.code == 404 || (status.code == 409 && uid.is_some()) => Ok(()),
-            Err(error) => Err(RequestError::new(format!("apply finalizers of {key}"), &error)),
+            Err(error) => Err(RequestError::new(what(), &error)),
         }
     }
 
@@ -116,7 +140,8 @@ impl Writer {
         uid: Option<&str>,
         finalizer: &str,
     ) -> Result<(), RequestError> {
-        let failed = |error: &Error| RequestError::new(format!("take {finalizer} off {key}"), error);
+        let what = || format!("take {finalizer} off {key}");
+        let failed = |error: &Error| RequestError::new(what(), error);
         let api = self.api(key);
         let Some(object) = api.get_metadata_opt(&key.name).await.map_err(|error| failed(&error))? else {
             return Ok(());
@@ -126,6 +151,7 @@ impl Writer {
             return Ok(());
         }
         let rest: Vec<&String> = meta.finalizers.iter().flatten().filter(|one| *one != finalizer).collect();
+        self.may(what)?;
         // With the version: who changed the list meanwhile is not undone.
         let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": rest}});
         let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
@@ -141,13 +167,15 @@ impl Writer {
     /// # Errors
     /// [`RequestError`] that says what was refused, and why.
     pub async fn delete(&self, key: &ObjectRef, uid: Option<String>) -> Result<(), RequestError> {
+        let what = || format!("delete {key}");
+        self.may(what)?;
         let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
         match self.api(key).delete(&key.name, &params).await {
             Ok(_) => Ok(()),
             // Gone, or another one of the same name has come.
             Err(Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
-            Err(error) => Err(RequestError::new(format!("delete {key}"), &error)),
+            Err(error) => Err(RequestError::new(what(), &error)),
         }
     }
 }

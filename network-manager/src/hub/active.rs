@@ -4,8 +4,9 @@
 use std::convert::Infallible;
 
 use causeway_api::{Cluster, Object, ObjectRef};
+use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
-use causeway_kubernetes::{Events, Held, News, Queue, Replica, RequestError, Writer, news};
+use causeway_kubernetes::{Events, Failures, Held, News, Queue, Replica, RequestError, Writer, news};
 use causeway_model::ClusterName;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
@@ -29,12 +30,14 @@ type Written = (ObjectRef, Result<bool, RequestError>);
 pub struct Active<'a> {
     replica: &'a mut Replica,
     health: &'a Health,
+    complaints: &'a mut Complaints,
     writer: Writer,
     events: Events,
     held: Held,
     planning: Planning,
     queue: Queue<Rank, ObjectRef>,
     requests: FuturesUnordered<BoxFuture<'static, Written>>,
+    failures: Failures<ObjectRef>,
     registrar: Registrar,
     /// Objects written since it was last told.
     written: usize,
@@ -44,18 +47,26 @@ pub struct Active<'a> {
 
 impl<'a> Active<'a> {
     /// Starts from what the replica holds, which has to be complete.
-    pub fn new(replica: &'a mut Replica, health: &'a Health, writer: Writer, held: Held) -> Active<'a> {
+    pub fn new(
+        replica: &'a mut Replica,
+        health: &'a Health,
+        complaints: &'a mut Complaints,
+        writer: Writer,
+        held: Held,
+    ) -> Active<'a> {
         let planning = Planning::new(replica.objects());
         let registrar = Registrar::new(writer.clone(), held.clone());
         Active {
             replica,
             health,
-            events: Events::new(writer.client().clone(), MANAGER),
+            complaints,
+            events: Events::new(writer.client().clone(), MANAGER, "Plan"),
             writer,
             held,
             planning,
             queue: Queue::default(),
             requests: FuturesUnordered::new(),
+            failures: Failures::default(),
             registrar,
             written: 0,
             told: false,
@@ -124,22 +135,29 @@ impl<'a> Active<'a> {
                         tell,
                     ))
                 }
-                None => self.queue.done(&key, true, Instant::now()),
+                None => {
+                    // It is as it should be by now, whatever failed before.
+                    self.failures.ended(&key, Ok(()));
+                    self.queue.done(&key, true, Instant::now());
+                }
             }
         }
     }
 
     fn finish(&mut self, key: &ObjectRef, result: Result<bool, RequestError>) {
         self.written += usize::from(matches!(result, Ok(true)));
-        if let Err(error) = &result {
-            tracing::error!("{error}; trying again");
-        }
         self.queue.done(key, result.is_ok(), Instant::now());
+        self.failures.ended(key, result);
     }
 
     fn say(&mut self) {
         report(self.health, self.replica);
-        self.planning.say_problems(self.replica.problems());
+        let writes = [self.failures.problems(""), self.registrar.problems()].concat();
+        let reasons: Vec<String> = writes.iter().map(|problem| problem.text.clone()).collect();
+        let mut problems = self.replica.problems("");
+        problems.extend(writes);
+        self.complaints.say(problems);
+        self.planning.say_findings();
         // Once also where nothing was to be written: all is known and as planned.
         if self.queue.is_idle() && (self.written > 0 || !self.told) {
             let (nodes, links, slices) = self.planning.size();
@@ -148,8 +166,12 @@ impl<'a> Active<'a> {
             self.told = true;
         }
         match self.queue.failed() {
-            0 => self.health.ready("writes"),
-            failed => self.health.not_ready("writes", format!("{failed} objects could not be written")),
+            0 if reasons.is_empty() => self.health.ready("writes"),
+            0 => self.health.not_ready("writes", reasons.join("; ")),
+            failed => {
+                let text = format!("{failed} objects could not be written: {}", reasons.join("; "));
+                self.health.not_ready("writes", text);
+            }
         }
     }
 }

@@ -6,11 +6,16 @@ mod rank;
 mod registration;
 mod request;
 
+use std::cell::RefCell;
+
 use causeway_api::Kind;
 use causeway_daemon::Complaints;
 use causeway_daemon::health::{self, Health};
-use causeway_kubernetes::{Access, Client, Lease, LeaseSettings, Replica, Selection, Writer, connect};
+use causeway_kubernetes::{
+    Access, Client, Lease, LeaseSettings, LeaseTrouble, Replica, Selection, Writer, connect,
+};
 use tokio::pin;
+use tokio::sync::Notify;
 
 use crate::args::HubArgs;
 use crate::hub::active::Active;
@@ -73,42 +78,57 @@ impl Hub {
             let held = lease.held();
             let keep = lease.keep();
             pin!(keep);
-            let writer = Writer::new(self.client.clone(), MANAGER);
+            let writer = Writer::new(self.client.clone(), MANAGER).under(held.clone());
             let lost = tokio::select! {
                 biased;
                 lost = &mut keep => lost,
                 lost = async {
                     self.read_all().await;
-                    Active::new(&mut self.replica, &self.health, writer, held).work().await
+                    let Hub { replica, health, complaints, .. } = self;
+                    Active::new(replica, health, complaints, writer, held).work().await
                 } => match lost {},
             };
+            // What could not be written is another one's now.
+            self.health.ready("writes");
             tracing::warn!(error = %lost, "standing by; nothing is written any more");
         }
     }
 
     async fn stand_by(&mut self, lease: &mut Lease) {
-        let mut lease_complaints = Complaints::default();
-        let acquire = lease.acquire(|error| lease_complaints.say([error.to_string()]));
+        let (asked, trouble) = (Notify::new(), RefCell::new(LeaseTrouble::default()));
+        let acquire = lease.acquire(|result| {
+            trouble.borrow_mut().asked(result);
+            asked.notify_one();
+        });
         pin!(acquire);
         loop {
             tokio::select! {
-                () = &mut acquire => return,
-                _ = self.replica.changed() => self.say(),
+                () = &mut acquire => break,
+                () = asked.notified() => {}
+                _ = self.replica.changed() => {}
             }
+            self.say(&mut trouble.borrow_mut());
         }
+        self.health.ready("lease");
     }
 
     /// Nothing is planned before everything is known: unknown is not gone.
     async fn read_all(&mut self) {
         while !self.replica.is_complete() {
             self.replica.changed().await;
-            self.say();
+            self.say(&mut LeaseTrouble::default());
         }
     }
 
-    fn say(&mut self) {
+    fn say(&mut self, lease: &mut LeaseTrouble) {
         report(&self.health, &self.replica);
-        self.complaints.say(self.replica.problems());
+        match lease.error() {
+            Some(error) => self.health.not_ready("lease", error.to_string()),
+            None => self.health.ready("lease"),
+        }
+        let mut problems = self.replica.problems("");
+        lease.add_to("", &mut problems);
+        self.complaints.say(problems);
     }
 }
 
@@ -117,7 +137,7 @@ fn report(health: &Health, replica: &Replica) {
     if replica.is_complete() && !replica.is_troubled() {
         health.ready("objects");
     } else {
-        let problems: Vec<String> = replica.problems().collect();
+        let problems: Vec<String> = replica.problems("").into_iter().map(|problem| problem.text).collect();
         let text = if problems.is_empty() { "not read yet".to_owned() } else { problems.join("; ") };
         health.not_ready("objects", text);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use causeway_api::conditions::LEFT;
 use causeway_api::{Cluster, FORCE_LEAVE_ANNOTATION, Kind, ObjectRef, Objects, REGISTRATION_FINALIZER};
-use causeway_kubernetes::{Given, Held, NameRef, RequestError, Writer, ensure, remove};
+use causeway_kubernetes::{Failures, Given, Held, NameRef, Problem, RequestError, Writer, ensure, remove};
 use causeway_model::{ClusterName, SHARED_NAMESPACE, cluster_namespace};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
@@ -19,8 +19,8 @@ use crate::hub::MANAGER;
 
 /// How often what was registered is looked at again, though nothing says that it changed.
 const AGAIN: Duration = Duration::from_secs(600);
-/// How long after a failure it is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+/// First and longest wait until it is tried again after a failure.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// What is to be of a cluster's registration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,12 +70,24 @@ pub struct Registrar {
     held: Held,
     entries: BTreeMap<ClusterName, Entry>,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
+    failures: Failures<ClusterName>,
 }
 
 impl Registrar {
     /// Nothing is known to be registered.
     pub fn new(writer: Writer, held: Held) -> Registrar {
-        Registrar { writer, held, entries: BTreeMap::new(), under_way: FuturesUnordered::new() }
+        Registrar {
+            writer,
+            held,
+            entries: BTreeMap::new(),
+            under_way: FuturesUnordered::new(),
+            failures: Failures::default(),
+        }
+    }
+
+    /// What keeps clusters from being registered.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.failures.problems("")
     }
 
     /// Whether the cluster's namespace is there, as far as is known: one with our finalizer was registered
@@ -116,6 +128,7 @@ impl Registrar {
             }
         }
         self.entries.retain(|name, entry| entry.busy || there.contains(name));
+        self.failures.retain(|name| self.entries.contains_key(name));
     }
 
     /// When something is due though nothing changed.
@@ -129,8 +142,10 @@ impl Registrar {
         let Some((name, task, result)) = self.under_way.next().await else { return pending().await };
         let Some(entry) = self.entries.get_mut(&name) else { return };
         entry.busy = false;
-        match result {
+        let failed = self.failures.count(&name);
+        match &result {
             Ok(written) => {
+                let written = *written;
                 entry.done = true;
                 entry.next = Instant::now() + AGAIN;
                 match task {
@@ -141,11 +156,11 @@ impl Registrar {
                     Task::Register { .. } | Task::Wait => {}
                 }
             }
-            Err(error) => {
-                tracing::error!(cluster = %name, "{error}; trying again");
-                entry.next = Instant::now() + RETRY;
+            Err(_) => {
+                entry.next = Instant::now() + (RETRY.0 * 2u32.saturating_pow(failed.min(16))).min(RETRY.1);
             }
         }
+        self.failures.ended(&name, result);
     }
 }
 
@@ -184,6 +199,7 @@ async fn register(
         written += 1;
     }
     for manifest in manifests(name) {
+        writer.may(|| format!("register cluster {name}"))?;
         written += usize::from(ensure(writer.client(), MANAGER, &manifest).await? == Given::Written);
     }
     Ok(written)
@@ -200,6 +216,7 @@ async fn deregister(
         let own = cluster_namespace(name);
         let Some(object) = NameRef::of(manifest) else { continue };
         if object.name != SHARED_NAMESPACE && object.namespace.as_ref() != Some(&own) {
+            writer.may(|| format!("deregister cluster {name}"))?;
             remove(writer.client(), &object).await?;
         }
     }

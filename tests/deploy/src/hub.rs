@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::identity::account_kubeconfig;
-use crate::program;
 use crate::server::Server;
+use crate::{mortal, program};
 
 /// A program that runs until this value goes.
 pub struct Running(Child);
@@ -34,7 +34,7 @@ pub async fn install(server: &Server) -> Running {
 /// If it cannot be run.
 pub async fn network_manager(server: &Server) -> Running {
     let kubeconfig = account_kubeconfig(server, "causeway-system/causeway-network-manager").await;
-    let mut command = Command::new(program("causeway-network-manager"));
+    let mut command = mortal(&program("causeway-network-manager"));
     command.arg("--kubeconfig").arg(kubeconfig).args(["--listen", "127.0.0.1:0"]);
     run(command, Stdio::null())
 }
@@ -50,7 +50,7 @@ pub async fn controller_manager(
     log: &Path,
 ) -> Running {
     let kubeconfig = account_kubeconfig(member, "causeway-system/causeway-controller-manager").await;
-    let mut command = Command::new(program("causeway-controller-manager"));
+    let mut command = mortal(&program("causeway-controller-manager"));
     command.args(["--cluster", cluster, "--listen", "127.0.0.1:0", "--kubeconfig"]).arg(kubeconfig);
     command.arg("--hub-kubeconfig").arg(hub_kubeconfig);
     run(command, File::create(log).expect("a log").into())

@@ -1,5 +1,11 @@
 //! Tokens of ServiceAccounts, as kubelet and `causeway join` get them.
 
+use std::fs;
+use std::ops::Range;
+use std::process::Command;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use kube_client::api::PostParams;
@@ -63,6 +69,40 @@ async fn with_token(server: &Server, account: &str, bound: Option<BoundObjectRef
     let token = token(&server.admin().await, account, bound).await;
     let name = format!("{}-{name}", account.replace('/', "-"));
     client(&server.kubeconfig_with_token(&name, &token)).await
+}
+
+/// A token of `account` as the API server gives it.
+///
+/// # Panics
+/// If it gives none.
+pub async fn account_token(server: &Server, account: &str) -> String {
+    token(&server.admin().await, account, None).await
+}
+
+/// A token of `account` that is valid in these seconds of the Unix epoch, as no API server would give it that has
+/// the right time (RFC 7519; the claims of
+/// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens>).
+///
+/// # Panics
+/// If there is no such account.
+pub async fn token_of_another_time(server: &Server, account: &str, valid: Range<i64>) -> String {
+    let (namespace, name) = split(account);
+    let accounts: Api<ServiceAccount> = Api::namespaced(server.admin().await, namespace);
+    let uid = accounts.get(name).await.expect("an account").metadata.uid;
+    let issuer = "https://kubernetes.default.svc";
+    let claims = json!({
+        "iss": issuer, "aud": [issuer], "sub": format!("system:serviceaccount:{namespace}:{name}"),
+        "iat": valid.start, "nbf": valid.start, "exp": valid.end,
+        "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}},
+    });
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let text = format!("{}.{}", part(json!({"alg": "RS256", "typ": "JWT"})), part(claims));
+    let (input, key) = (server.folder().join("claims"), server.folder().join("other.key"));
+    fs::write(&input, &text).expect("a file");
+    let sign = Command::new("openssl").args(["dgst", "-sha256", "-sign"]).arg(key).arg(&input).output();
+    let signature = sign.expect("openssl runs").stdout;
+    assert!(!signature.is_empty(), "openssl signs");
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 async fn token(admin: &Client, account: &str, bound_object_ref: Option<BoundObjectReference>) -> String {

@@ -1,12 +1,48 @@
 //! What the tests of `deploy/` share: where things are, objects of YAML, and API servers to try them on.
 
+pub mod daemon;
 pub mod hub;
 pub mod identity;
 pub mod objects;
+pub mod samples;
 pub mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Waits until `look` finds what is looked for. What it said last is told if it never does.
+///
+/// # Panics
+/// If that takes too long.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(said) => assert!(Instant::now() < deadline, "{what} does not come about: {said}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until it is so.
+///
+/// # Panics
+/// If that takes too long.
+pub async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    eventually(what, async || if look().await { Ok(()) } else { Err("it is not so".to_owned()) }).await;
+}
+
+/// A command that ends when the thread that runs it does, also if that is killed.
+pub fn mortal(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
 
 /// A file or folder of the repository.
 pub fn repository(path: &str) -> PathBuf {

@@ -5,30 +5,39 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use causeway_kubernetes::{Access, Client, connect};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{kubernetes_program, succeed};
+use crate::{eventually, kubernetes_program, mortal, succeed};
 
-/// How long the control plane may take to come up.
-const START: Duration = Duration::from_secs(120);
+const API_SERVER: &str = "kube-apiserver";
 
-/// A control plane. It ends with this value.
+/// A control plane. It ends with this value, and with the thread that started it.
 pub struct Server {
     folder: TempDir,
     port: u16,
-    processes: Vec<Child>,
+    etcd: String,
+    processes: Vec<Process>,
+}
+
+struct Process {
+    name: &'static str,
+    child: Child,
+}
+
+impl Process {
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // Clients first: an API server that is asked to stop waits for them, so it is not asked.
-        for process in self.processes.iter_mut().rev() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.processes.iter_mut().rev().for_each(Process::end);
     }
 }
 
@@ -39,15 +48,47 @@ impl Server {
     /// If it does not come up.
     pub async fn start() -> Server {
         let folder = TempDir::new().expect("a folder");
-        let mut server = Server { folder, port: free_port(), processes: Vec::new() };
+        let mut server = Server { folder, port: free_port(), etcd: String::new(), processes: Vec::new() };
         server.write_certificates();
-        let etcd = server.start_etcd();
-        server.start_api_server(&etcd);
+        server.start_etcd();
+        server.start_api_server();
         server.write_kubeconfig("admin", &server.client_certificate("admin"));
         server.write_kubeconfig("manager", &server.client_certificate("manager"));
         server.wait_until_ready().await;
         server.start_controller_manager();
         server
+    }
+
+    /// Ends its API server, as by a power cut. What was written stays.
+    pub fn go_away(&mut self) {
+        self.processes.iter_mut().filter(|process| process.name == API_SERVER).for_each(Process::end);
+        self.processes.retain(|process| process.name != API_SERVER);
+    }
+
+    /// Starts the API server again that went away, and waits until it serves.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn come_back(&mut self) {
+        self.start_api_server();
+        self.wait_until_ready().await;
+    }
+
+    /// The folder with its files, for those of a test.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it was asked by whom, one event each
+    /// (<https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>).
+    ///
+    /// # Panics
+    /// If that cannot be read.
+    pub fn audit(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path("audit.log")).unwrap_or_default();
+        // The last line may be half written.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -79,6 +120,12 @@ impl Server {
     /// The kubeconfig, in a file named for `name`, of somebody with this token.
     pub fn kubeconfig_with_token(&self, name: &str, token: &str) -> PathBuf {
         self.write_kubeconfig(name, &format!("token: {token}"))
+    }
+
+    /// The kubeconfig, in a file named for `name`, of somebody whose token is in a file that is read again and
+    /// again, as a Pod's is.
+    pub fn kubeconfig_with_token_file(&self, name: &str, token: &Path) -> PathBuf {
+        self.write_kubeconfig(name, &format!("tokenFile: \"{}\"", token.display()))
     }
 
     fn write_kubeconfig(&self, name: &str, user: &str) -> PathBuf {
@@ -116,12 +163,14 @@ impl Server {
             leaf server /CN=kube-apiserver 'subjectAltName=IP:127.0.0.1'
             leaf admin /O=system:masters/CN=admin 'extendedKeyUsage=clientAuth'
             leaf manager /CN=system:kube-controller-manager 'extendedKeyUsage=clientAuth'
+            openssl genrsa -out other.key 2048 2>/dev/null
+            openssl rsa -in other.key -pubout -out other.pub 2>/dev/null
             key sa.key && openssl ec -in sa.key -pubout -out sa.pub 2>/dev/null
         "#;
         succeed(Command::new("bash").args(["-e", "-c", script]).current_dir(self.folder.path()));
     }
 
-    fn start_etcd(&mut self) -> String {
+    fn start_etcd(&mut self) {
         let (clients, peers) = (local(free_port()), local(free_port()));
         self.run(
             "etcd",
@@ -136,13 +185,19 @@ impl Server {
                 "--log-level=warn",
             ],
         );
-        clients
+        self.etcd = clients;
     }
 
-    fn start_api_server(&mut self, etcd: &str) {
+    fn start_api_server(&mut self) {
+        // Not what nobody asks for here: leases of nodes, and what its own parts ask.
+        let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived, ResponseStarted]\n\
+            rules: [{level: None, users: [\"system:apiserver\", \"system:kube-controller-manager\"]}, {level: Metadata}]\n";
+        fs::write(self.path("audit.yaml"), policy).expect("a policy");
         let certificate = |flag: &str, file: &str| format!("--{flag}={}", self.shown(file));
         let flags = [
-            format!("--etcd-servers={etcd}"),
+            format!("--etcd-servers={}", self.etcd),
+            certificate("audit-policy-file", "audit.yaml"),
+            certificate("audit-log-path", "audit.log"),
             "--bind-address=127.0.0.1".to_owned(),
             "--advertise-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", self.port),
@@ -154,13 +209,15 @@ impl Server {
             certificate("tls-private-key-file", "server.key"),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             certificate("service-account-key-file", "sa.pub"),
+            // Tests sign with it what the server itself would not give them.
+            certificate("service-account-key-file", "other.pub"),
             certificate("service-account-signing-key-file", "sa.key"),
             "--authorization-mode=Node,RBAC".to_owned(),
             "--allow-privileged=true".to_owned(),
             "--profiling=false".to_owned(),
         ];
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        self.run("kube-apiserver", &flags);
+        self.run(API_SERVER, &flags);
     }
 
     fn start_controller_manager(&mut self) {
@@ -180,28 +237,28 @@ impl Server {
         self.run("kube-controller-manager", &flags);
     }
 
-    fn run(&mut self, name: &str, flags: &[&str]) {
+    fn run(&mut self, name: &'static str, flags: &[&str]) {
         let log = File::create(self.path(&format!("{name}.log"))).expect("a log");
         let errors = log.try_clone().expect("the same log");
-        let mut command = Command::new(kubernetes_program(name));
+        let mut command = mortal(&kubernetes_program(name));
         command.args(flags).stdin(Stdio::null()).stdout(log).stderr(errors);
         let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
-        self.processes.push(child);
+        self.processes.push(Process { name, child });
     }
 
     async fn wait_until_ready(&mut self) {
         let admin = self.admin().await;
-        let deadline = Instant::now() + START;
-        loop {
-            let request = http_request("/readyz");
-            if admin.request_text(request).await.is_ok_and(|answer| answer == "ok") {
-                return;
+        eventually("an API server", async || {
+            let answer = admin.request_text(http_request("/readyz")).await;
+            if answer.is_ok_and(|answer| answer == "ok") {
+                return Ok(());
             }
             let log = fs::read_to_string(self.path("kube-apiserver.log")).unwrap_or_default();
-            let ended = self.processes.iter_mut().any(|process| !matches!(process.try_wait(), Ok(None)));
-            assert!(!ended && Instant::now() < deadline, "no API server:\n{log}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            let ended = |process: &mut Process| !matches!(process.child.try_wait(), Ok(None));
+            assert!(!self.processes.iter_mut().any(ended), "no API server:\n{log}");
+            Err(log)
+        })
+        .await;
     }
 }
 
@@ -222,7 +279,11 @@ fn local(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-fn free_port() -> u16 {
+/// A port of loopback that nobody listens on.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

@@ -2,6 +2,8 @@
 //! controller-manager, with the rights that it is shipped with, finds what the scenario says. Cilium's definitions
 //! are its published ones; those of the others are written from their documentation.
 
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,14 +1,13 @@
 //! A cluster joins and leaves, with the command line and network-manager, on two real control planes. What
 //! agents say is said by the test; what controller-manager says by itself in one test, and else by the test.
 
-use std::time::{Duration, Instant};
-
 use causeway_api::{CLEANUP_FINALIZER, Cluster, ClusterLink, NodeConfig};
 use causeway_kubernetes::Client;
 use causeway_test_deploy::hub::{causeway, controller_manager, install, join, shown, told};
 use causeway_test_deploy::identity::{account, account_on_node, typed};
 use causeway_test_deploy::objects::documents;
 use causeway_test_deploy::server::{Server, client};
+use causeway_test_deploy::until;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, ServiceAccount};
@@ -18,15 +17,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const SYSTEM: &str = "causeway-system";
-
-/// Waits until it is so.
-async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !look().await {
-        assert!(Instant::now() < deadline, "{what} does not come about");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 fn condition(type_: &str, status: &str, reason: &str, generation: Option<i64>) -> Value {
     json!([{

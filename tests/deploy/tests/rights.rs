@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::time::{Duration, Instant};
 
 use causeway_api::{Cluster, ClusterLink, ClusterNode, NodeConfig};
 use causeway_kubernetes::Client;
+use causeway_test_deploy::eventually;
 use causeway_test_deploy::hub::{install, join};
 use causeway_test_deploy::identity::{account, account_on_node, typed};
 use causeway_test_deploy::server::Server;
@@ -232,14 +232,11 @@ async fn check_table(who: &str, client: &Client, rights: &[Right]) {
 
 /// Waits until what is tried is refused for this reason: policies take effect a moment after they are applied.
 async fn is_refused<T: Debug>(what: &str, reason: &str, mut attempt: impl AsyncFnMut() -> Result<T, Error>) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        match attempt().await {
-            Err(Error::Api(status)) if status.message.contains(reason) => return,
-            other => assert!(Instant::now() < deadline, "{what} is not refused with {reason:?}: {other:?}"),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually(what, async || match attempt().await {
+        Err(Error::Api(status)) if status.message.contains(reason) => Ok(()),
+        other => Err(format!("not refused with {reason:?}: {other:?}")),
+    })
+    .await;
 }
 
 fn apply() -> PatchParams {
