@@ -64,6 +64,14 @@ fn reaches(lab: &Lab, from: &str, to: &str) -> causeway_lab::Stream {
     lab.stream(&StreamOptions::new(from.parse().unwrap(), to.parse().unwrap())).unwrap()
 }
 
+/// Waits until nothing is lost on the way to a pod: what was sent before the network was up is.
+fn is_up(lab: &Lab, to: &str) {
+    eventually("the network to be up", || {
+        let report = reaches(lab, "east/n1/p1", to).finish().unwrap();
+        if report.lost() == 0 { Ok(()) } else { Err(format!("{report:?}")) }
+    });
+}
+
 fn whole(report: &StreamReport) {
     assert_eq!(report.lost(), 0, "{report:?}");
 }
@@ -93,7 +101,10 @@ fn a_node_that_reboots_while_nobody_answers_comes_up_from_its_disk() {
     lose_kernel_state(&lab, "east/n1");
     agent.agent(Action::Start).unwrap();
     logs(&lab, "east/n1", "going by the last known state", 2);
-    let streams = ["west/n1/p1", "west/n2/p1"].map(|to| reaches(&lab, "east/n1/p1", to));
+    let streams = ["west/n1/p1", "west/n2/p1"].map(|to| {
+        is_up(&lab, to);
+        reaches(&lab, "east/n1/p1", to)
+    });
     let said = ready(&lab, "east/n1");
     assert!(said.contains("confirmed plan: the last known state in"), "{said}");
     // What others change is put right as ever.
@@ -154,7 +165,7 @@ fn a_full_disk_and_a_damaged_file_are_told_and_harm_nothing() {
     lose_kernel_state(&lab, node);
     agent.agent(Action::Start).unwrap();
     logs(&lab, node, "going by the last known state", 1);
-    whole(&reaches(&lab, "east/n1/p1", "west/n1/p1").finish().unwrap());
+    is_up(&lab, "west/n1/p1");
 
     // A damaged one leaves the kernel as it is.
     agent.agent(Action::Kill).unwrap();
