@@ -145,6 +145,10 @@ impl Found {
             for loan in &statement.loans {
                 loans.remove(&key.1, loan.address);
             }
+            // A source without any gives way to one that stands in for it.
+            if loans.is_empty() {
+                self.loans.remove(&key.0);
+            }
         }
         touched
     }

@@ -68,6 +68,11 @@ impl Loans {
         take(&mut self.borrowed, &loan.borrower, &key);
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     fn of<'a>(
         &'a self,
         index: &'a BTreeMap<String, BTreeSet<Key>>,

@@ -64,19 +64,29 @@ fn source_of(object: &Value) -> Option<Source> {
     })
 }
 
-fn heard(scenario: &Scenario) -> Found {
-    let mut found = Found::default();
+/// The source that an object is of, and its name there; a Node is of none.
+fn place_of(object: &Value) -> Option<(SourceId, String)> {
+    let name = text(object, "/metadata/name");
+    if text(object, "/kind") == "Node" {
+        return None;
+    }
+    let source = source_of(object).unwrap_or_else(|| panic!("no source has {object}"));
+    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+    Some((source.id, source.id.object_name(namespace, name)))
+}
+
+fn hear_objects(found: &mut Found, scenario: &Scenario) {
     for object in &scenario.objects {
-        let name = text(object, "/metadata/name");
-        if text(object, "/kind") == "Node" {
-            found.node_applied(name, object);
-        } else {
-            let source =
-                source_of(object).unwrap_or_else(|| panic!("{}: no source has {object}", scenario.name));
-            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
-            found.applied(source.id, &source.id.object_name(namespace, name), object);
+        match place_of(object) {
+            Some((source, name)) => drop(found.applied(source, &name, object)),
+            None => drop(found.node_applied(text(object, "/metadata/name"), object)),
         }
     }
+}
+
+fn heard(scenario: &Scenario) -> Found {
+    let mut found = Found::default();
+    hear_objects(&mut found, scenario);
     for (place, error) in scenario.service_errors.iter().enumerate() {
         found.applied(SourceId::ServiceError, &place.to_string(), &Value::String(error.clone()));
     }
@@ -92,7 +102,11 @@ fn heard(scenario: &Scenario) -> Found {
 }
 
 fn result(scenario: &Scenario) -> Expect {
-    let (found, spec) = (heard(scenario), &scenario.spec);
+    result_of(&heard(scenario), scenario)
+}
+
+fn result_of(found: &Found, scenario: &Scenario) -> Expect {
+    let spec = &scenario.spec;
     let findings = found.cluster(spec).unwrap();
     let cni = found.cni(spec);
     let listed = |cidrs: &[causeway_api::DiscoveredCidr]| {
@@ -124,6 +138,29 @@ fn scenario(name: &str) -> &'static Scenario {
 fn every_scenario_is_found_as_it_is() {
     for scenario in SCENARIOS.iter() {
         assert_eq!(result(scenario), scenario.expect, "{}", scenario.name);
+    }
+}
+
+#[test]
+fn what_is_gone_leaves_nothing_behind() {
+    // Flags of a static Pod count on until it is made anew, and answers of a server until there are others.
+    let stays = |object: &Value| text(object, "/kind") == "Pod";
+    let goes =
+        |scenario: &&Scenario| scenario.service_errors.is_empty() && !scenario.objects.iter().any(stays);
+    for before in SCENARIOS.iter().filter(goes) {
+        for scenario in SCENARIOS.iter().filter(|scenario| scenario.service_errors.is_empty()) {
+            let mut found = heard(before);
+            for object in &before.objects {
+                match place_of(object) {
+                    Some((source, name)) => drop(found.deleted(source, &name)),
+                    None => found.node_deleted(text(object, "/metadata/name")),
+                }
+            }
+            hear_objects(&mut found, scenario);
+            let (now, fresh) = (result_of(&found, scenario), result(scenario));
+            let names = format!("{} after {}", scenario.name, before.name);
+            assert_eq!((now.pods, now.nodes, now.cni), (fresh.pods, fresh.nodes, fresh.cni), "{names}");
+        }
     }
 }
 

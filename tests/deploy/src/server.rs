@@ -254,7 +254,10 @@ impl Server {
                 return Ok(());
             }
             let log = fs::read_to_string(self.path("kube-apiserver.log")).unwrap_or_default();
-            let ended = |process: &mut Process| !matches!(process.child.try_wait(), Ok(None));
+            // kube-controller-manager ends by itself when its API server is away for long.
+            let serves = |process: &Process| process.name != "kube-controller-manager";
+            let ended =
+                |process: &mut Process| serves(process) && !matches!(process.child.try_wait(), Ok(None));
             assert!(!self.processes.iter_mut().any(ended), "no API server:\n{log}");
             Err(log)
         })
