@@ -61,8 +61,9 @@ impl Writer {
         }
     }
 
+    /// Strict, since a field that a definition of an older version lacks would be dropped without a word.
     fn params(&self) -> PatchParams {
-        PatchParams::apply(self.manager).force()
+        PatchParams::apply(self.manager).force().validation_strict()
     }
 
     /// Makes the object be there with these labels, annotations, finalizers and this spec. Its status

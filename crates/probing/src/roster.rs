@@ -179,17 +179,23 @@ impl Roster {
         self.members.values().map(status).collect()
     }
 
-    /// Judges the targets of a pool by each other.
+    /// Judges the targets of a pool by each other. One that is about to die has not been heard for
+    /// long, so it vouches for nobody, and the order does not matter.
     fn judge(&mut self, pool: &Pool, now: Instant) {
         let Some(addresses) = self.pools.get(pool) else { return };
+        // The two that were heard for longest: the second one vouches for the first.
+        let mut witnesses: Vec<(Instant, IpAddr)> = Vec::with_capacity(3);
         for address in addresses {
-            let vouches = |other: &IpAddr| {
-                let detector = &self.members.get(other)?.detector;
-                (detector.state() == State::Alive).then(|| detector.heard_since())?
-            };
-            let heard = addresses.iter().filter(|other| *other != address).filter_map(vouches).min();
+            let detector = self.members.get(address).map(|member| &member.detector);
+            let alive = detector.filter(|detector| detector.state() == State::Alive);
+            witnesses.extend(alive.and_then(Detector::heard_since).map(|since| (since, *address)));
+            witnesses.sort_unstable();
+            witnesses.truncate(2);
+        }
+        for address in addresses {
+            let another = witnesses.iter().find(|(_, witness)| witness != address);
             if let Some(Member { detector, told, touched, .. }) = self.members.get_mut(address) {
-                detector.judge(now, heard);
+                detector.judge(now, another.map(|(since, _)| *since));
                 self.changed |= *told != detector.state();
                 *told = detector.state();
                 *touched = true;

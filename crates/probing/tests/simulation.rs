@@ -42,8 +42,12 @@ impl World {
     fn new(seed: u64, targets: u16) -> World {
         let start = Instant::now();
         let mut roster = Roster::new(100 * MS, seed, start);
-        let target =
-            |n| Target { address: address(n), source: address(0), device: "vx-bridge", pool: "b".into() };
+        let target = |n| Target {
+            address: address(n),
+            source: address(0),
+            device: "vx-bridge",
+            pool: format!("c{}", (n - 1) / 8).into(),
+        };
         roster.set_targets(&(1..=targets).map(target).collect(), start);
         let due = roster.rest(start);
         World {
