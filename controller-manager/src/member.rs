@@ -303,7 +303,7 @@ mod tests {
             member.take(WatchId::Source(source.id), update, &spec);
         }
         assert!(!member.found.is_known(&spec), "it may have what nothing else has");
-        assert_eq!(member.problems().len(), 3);
+        assert_eq!(member.problems().len(), 1, "one cause");
         for (source, object) in [
             (SourceId::CalicoPools, serde_json::json!({"cidr": "10.1.0.0/16"})),
             (

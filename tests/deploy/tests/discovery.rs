@@ -202,10 +202,13 @@ async fn what_each_cni_writes_is_found_on_a_real_api_server() {
 
     let mut tried = 0;
     // What is invalid to an API server never gets there, and of a cluster that shows nothing what was found stays.
-    let possible = |scenario: &&Scenario| {
-        !scenario.expect.pods.is_empty()
-            && !scenario.objects.iter().any(|object| object.to_string().contains("nonsense"))
+    // The second version of Cilium's pools is in no published definition yet.
+    let is_possible = |object: &Value| {
+        let version = (text(object, "/apiVersion"), text(object, "/kind"));
+        version != ("cilium.io/v2", "CiliumPodIPPool") && !object.to_string().contains("nonsense")
     };
+    let possible =
+        |scenario: &&Scenario| !scenario.expect.pods.is_empty() && scenario.objects.iter().all(is_possible);
     for scenario in scenarios.iter().filter(possible) {
         let spec = if scenario.spec.is_null() { json!({}) } else { scenario.spec.clone() };
         let of_spec = |field: &str| spec.get(field).cloned().unwrap_or_default();
