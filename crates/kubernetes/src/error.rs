@@ -139,6 +139,10 @@ impl RequestError {
                 404 => Cause::NotFound(status.message.clone()),
                 409 => Cause::Conflict(status.message.clone()),
                 400 | 422 => Cause::Invalid(status.message.clone()),
+                // What server-side apply says of a field that an older definition does not have.
+                500 if status.message.contains("field not declared in schema") => {
+                    Cause::Invalid(status.message.clone())
+                }
                 _ => Cause::Trouble(Trouble::of_status(status)),
             },
             other => Cause::Trouble(Trouble::of(other)),
@@ -195,7 +199,7 @@ impl RequestError {
 
 /// What to do about a request that is refused as invalid, where that is known.
 fn hint(message: &str) -> &'static str {
-    if message.contains("unknown field") {
+    if message.contains("field not declared in schema") {
         "; are the CustomResourceDefinitions of an older version? Apply those that are shipped with this program"
     } else {
         ""

@@ -61,9 +61,8 @@ impl Writer {
         }
     }
 
-    /// Strict, since a field that a definition of an older version lacks would be dropped without a word.
     fn params(&self) -> PatchParams {
-        PatchParams::apply(self.manager).force().validation_strict()
+        PatchParams::apply(self.manager).force()
     }
 
     /// Makes the object be there with these labels, annotations, finalizers and this spec. Its status

@@ -17,7 +17,7 @@ use causeway_test_deploy::objects::in_folder;
 use causeway_test_deploy::server::Server;
 use causeway_test_deploy::{eventually, until};
 use kube_client::Api;
-use kube_client::api::PostParams;
+use kube_client::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 const NETWORK_MANAGER: &str = "causeway-system/causeway-network-manager";
@@ -168,6 +168,17 @@ fn crd() -> kube::core::ApiResource {
     kube::core::ApiResource::from_gvk(&kind)
 }
 
+/// Waits until the definition in force has no such status: a new one takes a moment.
+async fn is_refused(server: &Server, cluster: &str, status: Value) {
+    let clusters: Api<Cluster> = Api::all(server.admin().await);
+    let patch = json!({"apiVersion": "causeway.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": cluster}, "status": status});
+    let params = PatchParams { dry_run: true, ..PatchParams::apply("test") };
+    until("the older definition is in force", async || {
+        clusters.patch_status(cluster, &params, &Patch::Apply(&patch)).await.is_err()
+    })
+    .await;
+}
+
 /// A definition of an older version lacks a field that is written.
 #[tokio::test]
 async fn a_definition_that_lacks_a_field_is_named_once_and_its_new_version_is_enough() {
@@ -181,8 +192,9 @@ async fn a_definition_that_lacks_a_field_is_named_once_and_its_new_version_is_en
     })
     .await;
     drop(_first);
-    let mut planner = network_manager(&server, "planner", &kubeconfig(&server, NETWORK_MANAGER).await);
     add_cluster(&server, "east").await;
+    is_refused(&server, "east", json!({"conditions": []})).await;
+    let mut planner = network_manager(&server, "planner", &kubeconfig(&server, NETWORK_MANAGER).await);
     let words = "Apply those that are shipped with this program";
     planner.becomes_unready(words).await;
     planner.says(words, 0).await;
