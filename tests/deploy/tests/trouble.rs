@@ -17,7 +17,7 @@ use causeway_test_deploy::objects::in_folder;
 use causeway_test_deploy::server::Server;
 use causeway_test_deploy::{eventually, until};
 use kube_client::Api;
-use kube_client::api::{Patch, PatchParams, PostParams};
+use kube_client::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 const NETWORK_MANAGER: &str = "causeway-system/causeway-network-manager";
@@ -79,6 +79,11 @@ async fn define(server: &Server, change: impl Fn(&mut Value)) {
     for mut definition in in_folder("deploy/crds") {
         change(&mut definition);
         ensure(&admin, "test", &definition).await.unwrap();
+        // Not by server-side apply alone: what somebody else applied would stay.
+        let all: Api<DynamicObject> = Api::all_with(admin.clone(), &crd());
+        let name = definition["metadata"]["name"].as_str().unwrap();
+        let spec = Patch::Merge(json!({"spec": definition["spec"]}));
+        all.patch(name, &PatchParams::default(), &spec).await.unwrap();
     }
 }
 
