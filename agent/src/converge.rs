@@ -110,9 +110,18 @@ pub fn preview(
     goal: Goal<'_>,
     restore: &Restore,
 ) -> Result<Vec<Step>, KernelError> {
+    Ok(look(kernel, goal, restore)?.0)
+}
+
+/// The steps that a pass would take now, and what they follow from.
+fn look(
+    kernel: &mut impl Kernel,
+    goal: Goal<'_>,
+    restore: &Restore,
+) -> Result<(Vec<Step>, Observed), KernelError> {
     let observed = kernel.observe()?;
     let (desired, _) = decide(goal, &observed, restore);
-    Ok(diff(&desired, &observed))
+    Ok((diff(&desired, &observed), observed))
 }
 
 /// The first step towards `goal` that would take away or change what the kernel holds.
@@ -124,9 +133,8 @@ pub fn loss(
     goal: Goal<'_>,
     restore: &Restore,
 ) -> Result<Option<String>, KernelError> {
-    let observed = kernel.observe()?;
-    let (desired, _) = decide(goal, &observed, restore);
-    Ok(first_loss(&diff(&desired, &observed), &observed).map(ToString::to_string))
+    let (steps, observed) = look(kernel, goal, restore)?;
+    Ok(first_loss(&steps, &observed).map(ToString::to_string))
 }
 
 /// Brings the kernel to `goal`.

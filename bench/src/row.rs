@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::statistics::Estimate;
 
+/// Bytes of a mebibyte.
+pub const MIB: f64 = 1024.0 * 1024.0;
+
 /// What a figure is held to.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

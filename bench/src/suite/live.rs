@@ -11,11 +11,10 @@ use crate::args::Options;
 use crate::child::Measurement;
 use crate::measure::{Writing, Written};
 use crate::report::Section;
-use crate::row::{Row, Unit};
+use crate::row::{MIB, Row, Unit};
 use crate::statistics::{median, quantile};
 use crate::suite::plan::grouped;
 
-const MIB: f64 = 1024.0 * 1024.0;
 /// How long a bed may take to become well.
 const WELL: Duration = Duration::from_secs(90);
 /// How long a bed may take to become quiet.

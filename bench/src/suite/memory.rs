@@ -7,10 +7,8 @@ use crate::args::Options;
 use crate::child::run;
 use crate::measure::{AgentMemory, ClusterSet, Held, Mix, Stack};
 use crate::report::Section;
-use crate::row::{Row, Unit};
+use crate::row::{MIB, Row, Unit};
 use crate::suite::plan::grouped;
-
-const MIB: f64 = 1024.0 * 1024.0;
 
 /// Agents of a P2P node, an internal node and a gateway.
 ///

@@ -6,12 +6,11 @@ use crate::args::Options;
 use crate::child::run;
 use crate::measure::{Change, Changed, ClusterSet, FullPlan, Mix, SingleChanges};
 use crate::report::Section;
-use crate::row::{Row, Unit};
+use crate::row::{MIB, Row, Unit};
 use crate::statistics::{growth_exponent, median, quantile};
 
 /// The size that bounds speak of.
 const LARGEST: usize = 100_000;
-const MIB: f64 = 1024.0 * 1024.0;
 
 fn sizes(options: &Options) -> &'static [usize] {
     if options.quick { &[1_000, 10_000] } else { &[1_000, 10_000, LARGEST] }

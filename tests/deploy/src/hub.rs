@@ -4,6 +4,11 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use causeway_kubernetes::Client;
+use k8s_openapi::api::core::v1::Secret;
+use kube_client::Api;
+use tempfile::TempDir;
+
 use crate::identity::account_kubeconfig;
 use crate::server::Server;
 use crate::{mortal, program};
@@ -73,6 +78,19 @@ pub fn join(hub: &Server, member: &Server, cluster: &str, flags: &[&str]) -> Str
     let output = causeway(&words);
     assert!(output.status.success(), "{}", told(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The kubeconfig that the member's controller-manager gets, as a file `kubeconfig` in a folder.
+///
+/// # Panics
+/// If it has none.
+pub async fn credential_file(member: &Client) -> TempDir {
+    let secrets: Api<Secret> = Api::namespaced(member.clone(), "causeway-system");
+    let secret = secrets.get("causeway-hub").await.expect("a Secret");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("kubeconfig");
+    std::fs::write(&file, &secret.data.expect("data")["kubeconfig"].0).expect("a file");
+    folder
 }
 
 /// Runs the command line.

@@ -6,25 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::{Duration, Instant};
 
 use causeway_api::{Cluster, ClusterNode};
 use causeway_kubernetes::Client;
-use causeway_test_deploy::hub::{controller_manager, install, join};
+use causeway_test_deploy::hub::{controller_manager, credential_file, install, join};
 use causeway_test_deploy::objects::documents;
 use causeway_test_deploy::server::Server;
-use causeway_test_deploy::{kubernetes_folder, repository};
-use k8s_openapi::api::core::v1::Secret;
+use causeway_test_deploy::{eventually, kubernetes_folder, repository};
 use kube_client::Api;
 use kube_client::api::{
     ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// How long it may take until something is found.
-const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 struct Scenario {
@@ -116,16 +110,13 @@ fn api(client: &Client, object: &Value) -> Api<DynamicObject> {
 
 async fn apply(client: &Client, object: &Value) {
     let params = PatchParams::apply("test").force();
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        match api(client, object).patch(text(object, "/metadata/name"), &params, &Patch::Apply(object)).await
-        {
-            Ok(_) => return,
-            // A definition that is new is not served yet, and a namespace has no ServiceAccount yet.
-            Err(error) => assert!(Instant::now() < deadline, "{object}: {error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let name = text(object, "/metadata/name");
+    // A definition that is new is not served yet, and a namespace has no ServiceAccount yet.
+    eventually(name, async || {
+        let applied = api(client, object).patch(name, &params, &Patch::Apply(object)).await;
+        applied.map(drop).map_err(|error| format!("{object}: {error}"))
+    })
+    .await;
 }
 
 /// Makes a scenario's object one that an API server takes.
@@ -193,11 +184,8 @@ async fn what_each_cni_writes_is_found_on_a_real_api_server() {
     let cluster = json!({"apiVersion": "causeway.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": "east"}, "spec": {}});
     clusters.create(&PostParams::default(), &serde_json::from_value(cluster).unwrap()).await.unwrap();
     join(&hub, &member, "east", &[]);
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), "causeway-system");
-    let secret = secrets.get("causeway-hub").await.unwrap();
-    let folder = TempDir::new().unwrap();
+    let folder = credential_file(&client).await;
     let (kubeconfig, log) = (folder.path().join("kubeconfig"), folder.path().join("log"));
-    fs::write(&kubeconfig, &secret.data.unwrap()["kubeconfig"].0).unwrap();
     let _controller_manager = controller_manager(&member, "east", &kubeconfig, &log).await;
 
     let mut tried = 0;
@@ -223,21 +211,16 @@ async fn what_each_cni_writes_is_found_on_a_real_api_server() {
         show(&client, scenario).await;
         let Expect { cni, pods, nodes } = &scenario.expect;
         let expected = Facts { cni: cni.clone(), pods: pods.clone(), nodes: nodes.clone() };
-        let deadline = Instant::now() + LIMIT;
-        loop {
+        eventually(&scenario.name, async || {
             let now = found(&hub_client).await;
-            if now == expected {
-                break;
-            }
             let log = || fs::read_to_string(&log).unwrap();
-            assert!(
-                Instant::now() < deadline,
-                "{}: {now:#?} in place of {expected:#?}\n{}",
-                scenario.name,
-                log()
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            if now == expected {
+                Ok(())
+            } else {
+                Err(format!("{now:#?} in place of {expected:#?}\n{}", log()))
+            }
+        })
+        .await;
         take_away(&client, scenario).await;
         tried += 1;
     }

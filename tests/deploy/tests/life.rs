@@ -3,18 +3,17 @@
 
 use causeway_api::{CLEANUP_FINALIZER, Cluster, ClusterLink, NodeConfig};
 use causeway_kubernetes::Client;
-use causeway_test_deploy::hub::{causeway, controller_manager, install, join, shown, told};
+use causeway_test_deploy::hub::{causeway, controller_manager, credential_file, install, join, shown, told};
 use causeway_test_deploy::identity::{account, account_on_node, typed};
 use causeway_test_deploy::objects::documents;
 use causeway_test_deploy::server::{Server, client};
 use causeway_test_deploy::until;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
 use kube_client::Api;
 use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const SYSTEM: &str = "causeway-system";
 
@@ -49,16 +48,6 @@ fn leave(hub: &Server, member: &Server, flags: &[&str]) -> (Option<i32>, String)
     words.extend(flags);
     let output = causeway(&words);
     (output.status.code(), told(&output))
-}
-
-/// The kubeconfig that the member's controller-manager gets, as a file in a folder.
-async fn credential_file(member: &Client) -> TempDir {
-    let secrets: Api<Secret> = Api::namespaced(member.clone(), SYSTEM);
-    let secret = secrets.get("causeway-hub").await.expect("a Secret");
-    let folder = TempDir::new().expect("a folder");
-    let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, &secret.data.expect("data")["kubeconfig"].0).expect("a file");
-    folder
 }
 
 async fn credential(member: &Client) -> Client {

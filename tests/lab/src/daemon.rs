@@ -55,6 +55,12 @@ impl Daemon {
         Path::new(DIRECTORY).join(format!("log/{}.log", self.0))
     }
 
+    /// The last lines that it logged, the newest first.
+    pub fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        log.lines().rev().take(5).collect::<Vec<_>>().join("\n")
+    }
+
     fn pid_file(&self) -> PathBuf {
         Path::new(DIRECTORY).join(format!("pid/{}", self.0))
     }

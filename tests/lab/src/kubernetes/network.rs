@@ -167,12 +167,10 @@ fn start_flannel(state: &State, cluster: &Cluster, node: &Node) -> Result<PathBu
         if subnet.exists() {
             return Ok(Ok(()));
         }
-        let log = fs::read_to_string(daemon.log()).unwrap_or_default();
-        let end = log.lines().rev().take(5).collect::<Vec<_>>().join("\n");
         if daemon.pid().is_none() {
-            return Err(LabError::Failed { program: "flannel".to_owned(), message: end });
+            return Err(LabError::Failed { program: "flannel".to_owned(), message: daemon.last_words() });
         }
-        Ok(Err(end))
+        Ok(Err(daemon.last_words()))
     })?;
     let list = conf.join("10-lab.conflist");
     fs::write(&list, plugins(cluster, node, &at).to_string()).map_err(LabError::file("write", &list))?;

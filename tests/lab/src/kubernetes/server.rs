@@ -161,9 +161,7 @@ impl Server {
     /// Starts its API server.
     pub fn start(&self, binaries: &Path) -> Result<()> {
         for name in ["admin", "controllers"] {
-            let file = |ending: &str| folder().join(format!("{name}.{ending}"));
-            let user = json!({"client-certificate": file("crt"), "client-key": file("key")});
-            self.write_kubeconfig(name, &self.loopback(), &user)?;
+            self.write_kubeconfig(name, &self.loopback(), &user_of_certificate(name))?;
         }
         let services: Vec<String> = self.service_cidrs.iter().map(ToString::to_string).collect();
         let services = if services.is_empty() { "10.96.0.0/16".to_owned() } else { services.join(",") };
@@ -196,9 +194,7 @@ impl Server {
         let daemon = self.daemon();
         wait_until(&format!("the API server {}", self.name), START, || {
             if daemon.pid().is_none() {
-                let log = fs::read_to_string(daemon.log()).unwrap_or_default();
-                let end: Vec<&str> = log.lines().rev().take(5).collect();
-                return Err(LabError::Failed { program: self.name.clone(), message: end.join("\n") });
+                return Err(LabError::Failed { program: self.name.clone(), message: daemon.last_words() });
             }
             Ok(self.kubectl(&["get", "--raw", "/readyz"]).map(drop).map_err(|error| error.to_string()))
         })
@@ -206,9 +202,8 @@ impl Server {
 
     /// The kubeconfig with a certificate of that name, for use on a node.
     pub fn kubeconfig_on(&self, cluster: &Cluster, node: &Node, name: &str) -> Result<String> {
-        let file = |ending: &str| folder().join(format!("{name}.{ending}"));
-        let user = json!({"client-certificate": file("crt"), "client-key": file("key")});
-        self.write_kubeconfig(&format!("{name}-{}", node.name), &self.seen_by(cluster, node), &user)
+        let url = self.seen_by(cluster, node);
+        self.write_kubeconfig(&format!("{name}-{}", node.name), &url, &user_of_certificate(name))
     }
 
     /// Starts the controllers that deletion and ServiceAccounts need, and for a cluster those that its network
@@ -246,6 +241,12 @@ impl Server {
         command.arg(format!("--controllers={}", controllers.join(",")));
         Daemon::part_of_kubernetes(&format!("{}-kube-controller-manager", self.name)).start(command)
     }
+}
+
+/// The user of a kubeconfig who shows the certificate of that name.
+fn user_of_certificate(name: &str) -> Value {
+    let file = |ending: &str| folder().join(format!("{name}.{ending}"));
+    json!({"client-certificate": file("crt"), "client-key": file("key")})
 }
 
 fn routers(cluster: &Cluster) -> Vec<IpAddr> {
