@@ -9,7 +9,6 @@
 mod args;
 mod child;
 mod clock;
-mod machine;
 mod measure;
 mod report;
 mod row;

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::machine::Machine;
 use crate::row::Row;
+use causeway_lab::machine::Machine;
 
 /// Figures that belong together.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -88,19 +88,7 @@ impl Report {
 
     /// The machine, the doubts and the failures, a line each.
     pub fn preface(&self) -> String {
-        let m = &self.machine;
-        let kind = if m.hypervisor { "virtual machine" } else { "machine" };
-        let mut text = format!(
-            "Linux {} on a {kind}, {} × {}, {:.1} GiB; load average {:.2} before and {:.2} after, {:.1} % of the processor time stolen, {:.0} % idle.\n",
-            m.kernel,
-            m.cores,
-            m.cpu,
-            m.memory as f64 / (1u64 << 30) as f64,
-            m.load_before,
-            m.load_after,
-            m.steal * 100.0,
-            m.idle * 100.0
-        );
+        let mut text = self.machine.words() + "\n";
         for doubt in &self.doubts {
             text.push_str(&format!("\nDo not trust these figures: {doubt}.\n"));
         }
@@ -128,8 +116,8 @@ pub fn table(section: &Section) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Watch;
     use crate::row::Unit;
+    use causeway_lab::machine::Watch;
 
     fn section(rows: Vec<Row>) -> Section {
         Section { rows, ..Section::new("planner", "One core.") }

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::args::{Options, Suite};
-use crate::machine::Watch;
 use crate::report::{Report, Section, table};
+use causeway_lab::machine::Watch;
 
 /// A section to be measured.
 type Measured = fn(&Options) -> Result<Section>;

@@ -13,6 +13,7 @@ use crate::demo;
 use crate::error::{LabError, Result};
 use crate::inside::{self, BedCommand, Inside};
 use crate::lab::{self, Lab, Programs};
+use crate::matrix::{self, FaultsArgs};
 use crate::outside::Holder;
 use crate::topology::Topology;
 
@@ -49,6 +50,8 @@ enum LabCommand {
         #[arg(long)]
         kubernetes: bool,
     },
+    /// Make every fault of the matrix in a bed of its own, with packets under way, and print what became of them
+    Faults(FaultsArgs),
     /// End a bed
     Down,
     /// Print the names of the beds that are up
@@ -88,6 +91,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         LabCommand::Up { file, detach, no_agents } => up(&file, name, detach, no_agents)?,
         LabCommand::Demo { kubernetes: false } => return demo::run(&own_program()?),
         LabCommand::Demo { kubernetes: true } => return demo::kubernetes::run(&own_program()?),
+        LabCommand::Faults(args) => return matrix::main(&own_program()?, &args),
         LabCommand::Down => Holder::find(name)?.end()?,
         LabCommand::Beds => Holder::all().iter().for_each(|bed| println!("{}", bed.name)),
         LabCommand::Exec { endpoint, command } => {

@@ -25,6 +25,9 @@ pub enum LabError {
     /// The bed has no such endpoint.
     #[error("the bed has no {0}; `causeway-lab list` shows what it has")]
     UnknownEndpoint(String),
+    /// The fault matrix has no such row.
+    #[error("the fault matrix has no row \"{0}\"; `causeway-lab faults --list` shows them")]
+    UnknownRow(String),
     /// A program that the lab runs is not installed.
     #[error("{program} is not installed; on Debian: apt-get install {package}")]
     MissingProgram {
@@ -136,7 +139,8 @@ impl LabError {
             | LabError::MissingRights(_)
             | LabError::NoBed(_)
             | LabError::SeveralBeds(_)
-            | LabError::BedExists(_) => 2,
+            | LabError::BedExists(_)
+            | LabError::UnknownRow(_) => 2,
             _ => 1,
         }
     }

@@ -39,6 +39,14 @@ pub enum Fault {
     },
     /// Drop a share of a node's underlay packets
     Drop(PacketDrop),
+    /// Drop a node's underlay packets that are long, both ways
+    DropLarge {
+        /// CLUSTER/NODE
+        node: NodeId,
+        /// The longest IP packet that passes, in bytes
+        #[arg(long)]
+        longer_than: u16,
+    },
     /// Drop every underlay packet between two clusters
     Partition {
         /// One cluster
@@ -46,7 +54,7 @@ pub enum Fault {
         /// The other
         other: ClusterName,
     },
-    /// End every `drop` and `partition`
+    /// End every `drop`, `drop-large` and `partition`
     Heal,
     /// Stop (SIGTERM), kill, start or restart a node's agent
     Agent {
@@ -94,6 +102,11 @@ pub struct PacketDrop {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum PacketFault {
     Drop(PacketDrop),
+    Large {
+        #[serde(with = "crate::state::text")]
+        node: NodeId,
+        longer_than: u16,
+    },
     Partition(ClusterName, ClusterName),
 }
 
@@ -148,6 +161,10 @@ pub(crate) fn apply(fault: &Fault) -> Result<()> {
         Fault::Drop(drop) => {
             known(&state, &drop.node)?;
             state.faults.push(PacketFault::Drop(drop.clone()));
+        }
+        Fault::DropLarge { node, longer_than } => {
+            known(&state, node)?;
+            state.faults.push(PacketFault::Large { node: node.clone(), longer_than: *longer_than });
         }
         Fault::Partition { one, other } => {
             for name in [one, other] {
@@ -228,6 +245,9 @@ fn script(state: &State) -> String {
             PacketFault::Drop(drop) if drop.direction != Direction::To => {
                 drop_rule(&mut script, state, drop, "iifname");
             }
+            PacketFault::Large { node, longer_than } => {
+                large_rule(&mut script, state, node, *longer_than, "iifname");
+            }
             PacketFault::Drop(_) => {}
             PacketFault::Partition(one, other) => {
                 let subnets = |name| state.topology.cluster(name).map_or(&[][..], |c| &c.subnets);
@@ -241,10 +261,14 @@ fn script(state: &State) -> String {
     }
     script.push_str(" }\n chain leave {\n  type filter hook postrouting priority 300; policy accept;\n");
     for fault in &state.faults {
-        if let PacketFault::Drop(drop) = fault
-            && drop.direction != Direction::From
-        {
-            drop_rule(&mut script, state, drop, "oifname");
+        match fault {
+            PacketFault::Drop(drop) if drop.direction != Direction::From => {
+                drop_rule(&mut script, state, drop, "oifname");
+            }
+            PacketFault::Large { node, longer_than } => {
+                large_rule(&mut script, state, node, *longer_than, "oifname");
+            }
+            PacketFault::Drop(_) | PacketFault::Partition(..) => {}
         }
     }
     script.push_str(" }\n}\n");
@@ -258,6 +282,11 @@ fn drop_rule(script: &mut String, state: &State, drop: &PacketDrop, port_match: 
         share => format!("numgen random mod 100 < {share} "),
     };
     let _ = writeln!(script, "  {port_match} {} {share}counter drop", port(node));
+}
+
+fn large_rule(script: &mut String, state: &State, node: &NodeId, longer_than: u16, port_match: &str) {
+    let Some((_, node)) = state.topology.node(node) else { return };
+    let _ = writeln!(script, "  {port_match} {} meta length > {longer_than} counter drop", port(node));
 }
 
 /// Every pair of prefixes of one family.

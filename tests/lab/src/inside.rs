@@ -24,7 +24,7 @@ use crate::probe::stream::{self, StreamOptions};
 use crate::probe::{Check, Report, run};
 use crate::state::{State, to_json};
 use crate::topology::{ControlPlane, Endpoint};
-use crate::{bed, echo, kubernetes, membership, snapshot};
+use crate::{bed, echo, kubernetes, matrix, membership, snapshot};
 
 /// What can be done in a bed.
 #[derive(Clone, Debug, Subcommand)]
@@ -121,6 +121,8 @@ pub(crate) enum Inside {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
+    /// Keep a processor busy until standard input ends
+    Burn,
     #[command(flatten)]
     Bed(BedCommand),
 }
@@ -131,6 +133,7 @@ pub(crate) fn main(command: Inside) -> Result<ExitCode> {
         Inside::Holder { .. } => holder::run()?,
         Inside::Serve { ready, endpoints } => echo::serve(&endpoints, &ready)?,
         Inside::Enter { namespace, command } => enter(&namespace, &command)?,
+        Inside::Burn => matrix::burn(),
         Inside::Bed(command) => return in_bed(command),
     }
     Ok(ExitCode::SUCCESS)

@@ -146,7 +146,7 @@ impl Lab {
         inside(&self.made.holder, &self.program)
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<String> {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = output(self.inside().args(arguments), arguments[0])?;
         if output.status.success() {
             return Ok(output.stdout);
@@ -194,6 +194,13 @@ impl Lab {
     /// # Errors
     /// An endpoint is unknown, or the stream's process ended before there was an answer.
     pub fn stream(&self, options: &StreamOptions) -> Result<Stream> {
+        let mut stream = self.begin_stream(options)?;
+        stream.wait_for_answer()?;
+        Ok(stream)
+    }
+
+    /// The same without waiting, so that several begin at once.
+    pub(crate) fn begin_stream(&self, options: &StreamOptions) -> Result<Stream> {
         let mut command = self.inside();
         command.args(["stream", "--from", &options.from.to_string(), "--to", &options.to.to_string()]);
         command.args(["--interval", &options.interval.to_string(), "--flows", &options.flows.to_string()]);
@@ -334,6 +341,12 @@ impl Snapshot {
     pub fn difference(&self, later: &Snapshot) -> Vec<String> {
         snapshot::difference(&self.0, &later.0)
     }
+
+    /// The same without the numbers that the kernel gives to what is made anew: interface indexes and
+    /// handles of nftables.
+    pub fn difference_but_numbers(&self, later: &Snapshot) -> Vec<String> {
+        snapshot::difference(&snapshot::without_numbers(&self.0), &snapshot::without_numbers(&later.0))
+    }
 }
 
 /// A stream that is being sent.
@@ -350,11 +363,23 @@ impl Stream {
         let failed =
             |message: &str| LabError::Failed { program: "stream".to_owned(), message: message.to_owned() };
         let stdout = child.stdout.take().ok_or_else(|| failed("it has no output"))?;
-        let mut stream = Stream { stdin: child.stdin.take(), child, stdout: BufReader::new(stdout) };
-        match stream.line()?.trim() {
-            "begun" => Ok(stream),
-            _ => Err(failed("it ended before the first answer")),
+        Ok(Stream { stdin: child.stdin.take(), child, stdout: BufReader::new(stdout) })
+    }
+
+    /// Waits for the first answer.
+    pub(crate) fn wait_for_answer(&mut self) -> Result<()> {
+        match self.line()?.trim() {
+            "begun" => Ok(()),
+            _ => Err(LabError::Failed {
+                program: "stream".to_owned(),
+                message: "it ended before the first answer".to_owned(),
+            }),
         }
+    }
+
+    /// Stops sending.
+    pub(crate) fn stop(&mut self) {
+        self.stdin = None;
     }
 
     fn line(&mut self) -> Result<String> {
@@ -418,6 +443,9 @@ fn words(fault: &Fault) -> Vec<String> {
             format!("--share={}", drop.share),
             format!("--direction={}", word(&drop.direction)),
         ],
+        Fault::DropLarge { node, longer_than } => {
+            vec!["drop-large".to_owned(), node.to_string(), format!("--longer-than={longer_than}")]
+        }
         Fault::Partition { one, other } => vec!["partition".to_owned(), one.to_string(), other.to_string()],
         Fault::Heal => vec!["heal".to_owned()],
         Fault::Agent { node, action } => vec!["agent".to_owned(), node.to_string(), word(action)],

@@ -21,6 +21,8 @@ mod holder;
 mod inside;
 mod kubernetes;
 mod lab;
+pub mod machine;
+pub mod matrix;
 mod membership;
 mod namespace;
 mod objects;

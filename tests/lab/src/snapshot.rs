@@ -82,6 +82,23 @@ fn settle(value: &mut Value) {
     }
 }
 
+/// A snapshot without interface indexes and handles.
+pub(crate) fn without_numbers(snapshot: &Value) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                ["ifindex", "handle"].iter().for_each(|number| drop(fields.remove(*number)));
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(values) => values.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut value = snapshot.clone();
+    strip(&mut value);
+    value
+}
+
 fn sysctls() -> Value {
     let mut found = BTreeMap::new();
     for root in ["ipv4", "ipv4/conf", "ipv6/conf"] {

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -129,6 +130,11 @@ impl StreamReport {
         Duration::from_micros(self.flows.iter().map(|f| f.longest_gap_microseconds).max().unwrap_or(0))
     }
 
+    /// Each time that UDP packets were lost in a row.
+    pub fn outages(&self) -> impl Iterator<Item = &Outage> {
+        self.udp().flat_map(|flow| &flow.outages)
+    }
+
     fn udp(&self) -> impl Iterator<Item = &FlowReport> {
         self.flows.iter().filter(|f| f.flow.protocol == Protocol::Udp)
     }
@@ -185,9 +191,10 @@ fn udp_flow(
     socket.connect(target)?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     let port = socket.local_addr()?.port();
-    let sending = AtomicBool::new(true);
+    // How many were sent, once all were.
+    let sent_all = OnceLock::new();
     let (times, answers) = thread::scope(|scope| {
-        let receiver = scope.spawn(|| receive(&socket, &sending, answered));
+        let receiver = scope.spawn(|| receive(&socket, &sent_all, answered));
         let mut times: Vec<u64> = Vec::new();
         let mut next = Instant::now();
         while !stop.load(Ordering::Relaxed) {
@@ -199,15 +206,15 @@ fn udp_flow(
             next += interval;
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
-        sending.store(false, Ordering::Relaxed);
+        let _ = sent_all.set(times.len());
         (times, receiver.join().unwrap_or_default())
     });
     let end = began.elapsed().as_micros() as u64;
     Ok(udp_report(Flow { protocol: Protocol::Udp, port }, &times, &answers, end))
 }
 
-/// The numbers of the packets that were answered.
-fn receive(socket: &UdpSocket, sending: &AtomicBool, answered: &impl Fn()) -> Vec<u64> {
+/// The numbers of the packets that were answered. Ends when all were, or after [`DRAIN`].
+fn receive(socket: &UdpSocket, sent_all: &OnceLock<usize>, answered: &impl Fn()) -> Vec<u64> {
     let mut numbers = Vec::new();
     let mut buffer = [0; 2048];
     let mut end: Option<Instant> = None;
@@ -221,9 +228,9 @@ fn receive(socket: &UdpSocket, sending: &AtomicBool, answered: &impl Fn()) -> Ve
             // ICMP errors come without pause while a path is down.
             Err(_) => thread::sleep(Duration::from_millis(1)),
         }
-        if !sending.load(Ordering::Relaxed) {
+        if let Some(sent) = sent_all.get() {
             let end = *end.get_or_insert_with(|| Instant::now() + DRAIN);
-            if Instant::now() >= end {
+            if Instant::now() >= end || numbers.len() >= *sent {
                 return numbers;
             }
         }

@@ -62,6 +62,22 @@ impl Watch {
 }
 
 impl Machine {
+    /// All of it in a sentence.
+    pub fn words(&self) -> String {
+        let kind = if self.hypervisor { "virtual machine" } else { "machine" };
+        format!(
+            "Linux {} on a {kind}, {} × {}, {:.1} GiB; load average {:.2} before and {:.2} after, {:.1} % of the processor time stolen, {:.0} % idle.",
+            self.kernel,
+            self.cores,
+            self.cpu,
+            self.memory as f64 / (1u64 << 30) as f64,
+            self.load_before,
+            self.load_after,
+            self.steal * 100.0,
+            self.idle * 100.0
+        )
+    }
+
     /// Why figures of this run deserve little trust, if so.
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();

@@ -1,0 +1,83 @@
+//! Every kind of thing that is ours, removed, changed or doubled by somebody else.
+
+use super::row::{Act, Case, Class, Kind, Row};
+
+/// Where all of it happens: a node with devices, forwarding entries, single routes, groups, rules and nftables.
+const NODE: &str = "alpha/n1";
+
+const fn drift(name: &'static str, fault: &'static str, inject: &'static [Act]) -> Row {
+    Row { name, fault, class: Class::Drift, kind: Kind::Once(Case::drift(NODE, inject)) }
+}
+
+macro_rules! drifts {
+    ($($name:literal: $fault:literal, $script:literal;)*) => {
+        &[$(drift($name, $fault, &[Act::Run(NODE, $script)])),*]
+    };
+}
+
+/// In scripts: a MAC with a forwarding entry, an overlay address with a neighbour, a route by its prefix, a next hop that
+/// is in a group, a group.
+pub(super) const ROWS: &[Row] = drifts![
+    "device-deleted": "tunnel device deleted", "ip link del vx-bridge";
+    "device-address-removed": "addresses of the tunnel device removed", "ip address flush dev vx-bridge";
+    "device-address-added": "another address on the tunnel device", "ip address add 198.51.100.7/32 dev vx-bridge";
+    "device-mtu-changed": "MTU of the tunnel device changed", "ip link set vx-bridge mtu 1300";
+    "device-set-down": "tunnel device set down", "ip link set vx-bridge down";
+    "device-mac-changed": "MAC of the tunnel device changed", "ip link set vx-bridge address 02:00:00:00:00:77";
+    "device-alias-changed": "link alias of the tunnel device changed", "ip link set vx-bridge alias other";
+    "fdb-removed": "forwarding entry removed",
+        "mac=$(bridge fdb show dev vx-bridge | awk '/dst/ {print $1; exit}'); bridge fdb del $mac dev vx-bridge";
+    "fdb-changed": "forwarding entry changed",
+        "mac=$(bridge fdb show dev vx-bridge | awk '/dst/ {print $1; exit}'); bridge fdb replace $mac dev vx-bridge dst 192.0.2.9";
+    "fdb-doubled": "forwarding entry doubled",
+        "bridge fdb append 00:00:00:00:00:00 dev vx-bridge dst 192.0.2.9";
+    "neighbour-removed": "neighbour removed",
+        "to=$(ip neighbour show dev vx-bridge nud permanent | awk '{print $1; exit}'); ip neighbour del $to dev vx-bridge";
+    "neighbour-changed": "neighbour changed",
+        "to=$(ip neighbour show dev vx-bridge nud permanent | awk '{print $1; exit}'); ip neighbour replace $to dev vx-bridge lladdr 02:00:00:00:00:99 nud permanent";
+    "neighbours-flushed": "all neighbours flushed", "ip neighbour flush dev vx-bridge nud permanent";
+    "route-removed": "route removed",
+        "to=$(ip route show table 4876 | awk '{print $1; exit}'); ip route del $to table 4876";
+    "route-changed": "route changed",
+        "ip route show table 4876 | awk '/via/ {print $1, $(NF-1), $NF; exit}' >/dev/null
+line=$(ip -o route show table 4876 | grep ' via ' | head -n1); to=${line%% *}
+metric=$(echo \"$line\" | sed 's/.*metric \\([0-9]*\\).*/\\1/'); ip route replace $to dev eth0 metric $metric table 4876 proto 197";
+    "route-doubled": "route doubled with another metric",
+        "to=$(ip route show table 4876 | awk '{print $1; exit}'); ip route add $to dev vx-bridge metric 77 table 4876 proto 197";
+    "route6-removed": "IPv6 routes removed",
+        "for to in $(ip -6 route show table 4876 | cut -d' ' -f1); do ip -6 route del $to table 4876; done";
+    "nexthop-removed": "next hop of a group removed",
+        "ip nexthop del id $(ip nexthop show protocol 197 | awk '/via/ {print $2; exit}')";
+    "group-removed": "next-hop group removed, and with it its routes",
+        "ip nexthop del id $(ip nexthop show protocol 197 | awk '/group/ {print $2; exit}')";
+    "group-changed": "members of a next-hop group changed",
+        "line=$(ip nexthop show protocol 197 | grep 'group [0-9]*/' | head -n1); id=$(echo $line | cut -d' ' -f2)
+members=$(echo $line | cut -d' ' -f4); ip nexthop replace id $id group ${members%%/*} type resilient protocol 197";
+    "rule-removed": "policy rule removed", "ip rule del priority 4876";
+    "rule-doubled": "policy rule doubled", "ip rule add priority 4877 table 4876 protocol 197";
+    "nft-table-deleted": "nftables table deleted", "nft delete table inet causeway";
+    "nft-chain-flushed": "every nftables chain flushed",
+        "for c in $(nft list table inet causeway | awk '/chain/ {print $2}'); do nft flush chain inet causeway $c; done";
+    "nft-rule-deleted": "nftables rule deleted",
+        "line=$(nft -a list table inet causeway | awk '/chain/ {chain=$2} /handle/ && !/chain|set|table/ {print chain, $NF; exit}'); nft delete rule inet causeway ${line% *} handle ${line#* }";
+    "nft-rule-added": "nftables rule added to our table",
+        "chain=$(nft list table inet causeway | awk '/chain/ {print $2; exit}'); nft insert rule inet causeway $chain ip saddr 192.0.2.1 counter";
+    "nft-element-deleted": "element of an nftables set deleted", "@element delete";
+    "nft-element-added": "element added to an nftables set", "@element add";
+    "sysctl-changed": "reverse path filter of the tunnel device made strict",
+        "sysctl -qw net.ipv4.conf.vx-bridge.rp_filter=1";
+    "sysctl-forwarding": "forwarding switched off", "sysctl -qw net.ipv4.ip_forward=0";
+    "sysctl-redirects": "redirects of the tunnel device switched on",
+        "sysctl -qw net.ipv4.conf.vx-bridge.send_redirects=1";
+    "nft-flushed": "all of nftables flushed, others load theirs again (firewalld)",
+        "nft list tables | grep -v 'inet causeway' | while read word table; do nft -s list table $table; done >/tmp/others
+nft flush ruleset; nft -f /tmp/others; rm /tmp/others";
+    "routes-and-rules-flushed": "our routing table and all rules flushed (NetworkManager)",
+        "ip route flush table 4876; ip -6 route flush table 4876; ip rule flush; ip -6 rule flush
+ip rule add priority 32766 lookup main; ip rule add priority 32767 lookup default; ip -6 rule add priority 32766 lookup main";
+    "notifications-overrun": "thousands of changes at once while the agent is held up",
+        "pid=$(cat /run/causeway-lab/pid/agent_alpha_n1); kill -STOP $pid
+for n in $(seq 1 6000); do echo \"route add 203.0.113.$((n % 250 + 1))/32 dev eth0 metric $n table 77\"; done | ip -batch -
+ip route flush table 77
+to=$(ip route show table 4876 | awk '{print $1; exit}'); ip route del $to table 4876; kill -CONT $pid";
+];

@@ -1,0 +1,82 @@
+//! The network below the tunnels changes.
+
+use super::paths::Path;
+use super::row::{Act, Bound, Case, Class, Expect, Kind, Row};
+
+/// The node whose underlay changes.
+const NODE: &str = "alpha/n1";
+
+/// Keeps addresses and routes of a node's uplink, which it loses when it goes.
+pub(super) const KEEP_UPLINK: &str = "cd /run/causeway-lab
+ip route save dev eth0 >uplink.routes; ip -6 route save dev eth0 >uplink.routes6
+ip address save dev eth0 >uplink.addresses";
+/// Puts them back as whoever manages the node's network would. What the kernel has put back itself is there already.
+pub(super) const RESTORE_UPLINK: &str = "cd /run/causeway-lab
+ip link set eth0 up; ip address restore <uplink.addresses 2>/dev/null || true
+ip route restore <uplink.routes 2>/dev/null || true; ip -6 route restore <uplink.routes6 2>/dev/null || true";
+
+const fn row(
+    name: &'static str,
+    fault: &'static str,
+    inject: &'static [Act],
+    holds: (&'static str, &'static str),
+    mend: &'static [Act],
+    bound: Bound,
+) -> Row {
+    let case = Case {
+        before: &[],
+        inject,
+        expect: Expect::Holds(holds.0, holds.1),
+        mend,
+        hit: &[Path::ToGateways, Path::ToNode],
+        spared: &[Path::Elsewhere],
+        bound,
+    };
+    Row { name, fault, class: Class::Underlay, kind: Kind::Once(case) }
+}
+
+pub(super) const ROWS: &[Row] = &[
+    row(
+        "underlay-address-changed",
+        "underlay address of a node changed",
+        &[
+            Act::Run(
+                NODE,
+                "ip address add 172.16.0.99/22 dev eth0; ip address del 172.16.0.11/22 dev eth0
+ip route replace default via 172.16.0.1 dev eth0",
+            ),
+            Act::Patch(NODE, r#"{"addresses": ["172.16.0.99", "fd20::b"]}"#),
+        ],
+        ("gamma/n1", "bridge fdb show dev vx-bridge | grep -q 'dst 172.16.0.99'"),
+        &[
+            Act::Run(
+                NODE,
+                "ip address add 172.16.0.11/22 dev eth0; ip address del 172.16.0.99/22 dev eth0
+ip route replace default via 172.16.0.1 dev eth0",
+            ),
+            Act::Patch(NODE, r#"{"addresses": ["172.16.0.11", "fd20::b"]}"#),
+        ],
+        Bound::Within(1000),
+    ),
+    row(
+        "underlay-mtu-changed",
+        "MTU of a node's underlay lowered",
+        &[Act::Run(NODE, "ip link set eth0 mtu 1400")],
+        (NODE, "ip link show vx-bridge | grep -q 'mtu 1350'"),
+        &[Act::Run(NODE, "ip link set eth0 mtu 1500")],
+        Bound::Within(1000),
+    ),
+    row(
+        "underlay-device-gone",
+        "underlay device of a node gone and back",
+        &[
+            Act::Run(NODE, KEEP_UPLINK),
+            // Into the underlay's network and back again.
+            Act::Run(NODE, "ip link set eth0 netns 1; nsenter --target 1 --net ip link set eth0 netns $$"),
+            Act::Run(NODE, RESTORE_UPLINK),
+        ],
+        (NODE, "ip route get 172.16.4.1"),
+        &[],
+        Bound::Within(1000),
+    ),
+];
