@@ -1,14 +1,16 @@
 //! Hears of changes that others make to the kernel. One thread per notification socket waits for the
 //! kernel, so that the agent's own thread waits for everything at once.
 
-use std::io;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+use std::{fs, io};
 
 use causeway_dataplane::KernelError;
+use causeway_dataplane::desired::sysctls;
 use causeway_dataplane::netlink::{Event, LinuxKernel, Monitor};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,6 +19,9 @@ use tokio::time::sleep;
 
 /// How long to gather notifications, so that a burst of changes is repaired in one pass.
 const GATHER: Duration = Duration::from_millis(30);
+
+/// How often sysctls are read: the kernel notifies of forwarding and reverse path filters only.
+const SYSCTLS: Duration = Duration::from_millis(500);
 
 /// Tells when something of ours, or something that we depend on, may have changed.
 #[derive(Debug)]
@@ -69,6 +74,9 @@ impl Drift {
             let spawned = thread::Builder::new().name("drift".to_owned()).spawn(run);
             spawned.map_err(|source| KernelError::Socket { operation: "listen", source })?;
         }
+        let told = shared.clone();
+        let spawned = thread::Builder::new().name("sysctls".to_owned()).spawn(move || compare_sysctls(&told));
+        spawned.map_err(|source| KernelError::Socket { operation: "listen", source })?;
         Ok(Drift(shared))
     }
 
@@ -110,6 +118,22 @@ fn lock(monitor: &Mutex<Monitor>) -> MutexGuard<'_, Monitor> {
     monitor.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Tells of each change of a sysctl that may be ours. A few short files, twice a second.
+fn compare_sysctls(shared: &Shared) {
+    let paths: Vec<PathBuf> =
+        sysctls::all([]).iter().map(|sysctl| Path::new("/proc/sys").join(&sysctl.0)).collect();
+    let read = || -> Vec<Option<Vec<u8>>> { paths.iter().map(|path| fs::read(path).ok()).collect() };
+    let mut before = read();
+    loop {
+        thread::sleep(SYSCTLS);
+        let now = read();
+        if now != before {
+            shared.tell();
+        }
+        before = now;
+    }
+}
+
 fn listen(monitor: &Mutex<Monitor>, shared: &Shared) {
     // The socket is waited for without the lock, by a descriptor of its own.
     let readable = lock(monitor).as_fd().try_clone_to_owned();
@@ -117,7 +141,11 @@ fn listen(monitor: &Mutex<Monitor>, shared: &Shared) {
         loop {
             let received = lock(monitor).recv();
             match received {
-                Ok(Event::Relevant | Event::Overrun) => shared.tell(),
+                Ok(Event::Relevant) => shared.tell(),
+                Ok(Event::Overrun) => {
+                    tracing::info!("notifications were lost; the kernel is read anew");
+                    shared.tell();
+                }
                 Ok(Event::Irrelevant) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let mut fds = [PollFd::new(readable.as_fd(), PollFlags::POLLIN)];

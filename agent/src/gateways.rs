@@ -8,7 +8,7 @@ use std::time::Duration;
 use causeway_api::conditions::{GATEWAYS_REACHABLE, Verdict};
 use causeway_dataplane::state::Carrier;
 use causeway_model::{ClusterName, Family, OverlayAddresses};
-use causeway_probing::{Prober, State, Status, Target};
+use causeway_probing::{Impairment, Prober, State, Status, Target};
 use tokio::sync::watch;
 
 /// Gateways and what probes say of them.
@@ -18,6 +18,8 @@ pub struct Gateways {
     probing: Option<(Prober, watch::Receiver<Vec<Status>>)>,
     /// As last heard of: those that answer are left out.
     states: BTreeMap<IpAddr, State>,
+    /// What is wrong with those that answer.
+    impaired: BTreeMap<IpAddr, BTreeSet<Impairment>>,
     dead: BTreeSet<IpAddr>,
 }
 
@@ -59,7 +61,7 @@ impl Gateways {
             Some((_, statuses)) => statuses.borrow_and_update().clone(),
             None => Vec::new(),
         };
-        let mut states = BTreeMap::new();
+        let (mut states, mut impaired) = (BTreeMap::new(), BTreeMap::new());
         for carrier in &self.carriers {
             let address = carrier.hop.gateway;
             let Some(status) = statuses.iter().find(|status| status.target.address == address) else {
@@ -72,8 +74,15 @@ impl Gateways {
             if status.state != State::Alive {
                 states.insert(address, status.state);
             }
+            if self.impaired.get(&address).unwrap_or(&BTreeSet::new()) != &status.impairments {
+                log_impairments(carrier, status);
+            }
+            if !status.impairments.is_empty() {
+                impaired.insert(address, status.impairments.clone());
+            }
         }
-        let changed = states != self.states;
+        let changed = states != self.states || impaired != self.impaired;
+        self.impaired = impaired;
         self.dead = states.iter().filter(|(_, state)| **state == State::Dead).map(|(of, _)| *of).collect();
         self.states = states;
         changed
@@ -88,6 +97,7 @@ impl Gateways {
                     address,
                     source: overlay?.get(Family::of(address)),
                     device: carrier.hop.device.name(),
+                    mtu: carrier.mtu,
                     pool: carrier.cluster.as_str().into(),
                 })
             };
@@ -96,6 +106,7 @@ impl Gateways {
         self.carriers = carriers;
         let used: BTreeSet<IpAddr> = self.carriers.iter().map(|carrier| carrier.hop.gateway).collect();
         self.states.retain(|address, _| used.contains(address));
+        self.impaired.retain(|address, _| used.contains(address));
         self.dead.retain(|address| used.contains(address));
     }
 
@@ -111,12 +122,12 @@ impl Gateways {
 
     /// What there is to tell; nothing without probes.
     pub fn verdict(&self) -> Option<Verdict> {
-        self.probing.as_ref().map(|_| verdict(&self.carriers, &self.states))
+        self.probing.as_ref().map(|_| verdict(&self.carriers, &self.states, &self.impaired))
     }
 }
 
 fn log(carrier: &Carrier, before: State, status: &Status) {
-    let Carrier { cluster, node: gateway, hop } = carrier;
+    let Carrier { cluster, node: gateway, hop, mtu: _ } = carrier;
     let (address, lost, sent) = (hop.gateway, status.lost, status.sent);
     let rtt_us = status.rtt.map(|rtt| rtt.as_micros() as u64);
     let what = match (before, status.state) {
@@ -132,8 +143,56 @@ fn log(carrier: &Carrier, before: State, status: &Status) {
     }
 }
 
-/// Whether each cluster has a gateway that answers, in each family. `states` has those that do not.
-fn verdict(carriers: &[Carrier], states: &BTreeMap<IpAddr, State>) -> Verdict {
+fn log_impairments(carrier: &Carrier, status: &Status) {
+    let Carrier { cluster, node: gateway, hop, mtu } = carrier;
+    let (address, lost, sent) = (hop.gateway, status.lost, status.sent);
+    if status.impairments.contains(&Impairment::LargePackets) {
+        tracing::warn!(%cluster, %gateway, %address, mtu, "gateway answers, but packets of full size are lost; it stays in use");
+    }
+    if status.impairments.contains(&Impairment::Loss) {
+        tracing::warn!(%cluster, %gateway, %address, lost, sent, "gateway answers, but packets are lost; it stays in use");
+    }
+    if status.impairments.is_empty() {
+        tracing::info!(%cluster, %gateway, %address, lost, sent, "no more packets are lost than usual");
+    }
+}
+
+/// What is wrong with gateways that answer: the worst as reason, and all in words.
+fn impairments(
+    carriers: &[Carrier],
+    impaired: &BTreeMap<IpAddr, BTreeSet<Impairment>>,
+) -> Option<(&'static str, String)> {
+    let mut parts = Vec::new();
+    let kinds = [
+        (Impairment::LargePackets, "LargePacketsLost", "packets of full size are lost, small ones are not"),
+        (Impairment::Loss, "PacketsLost", "a part of the packets is lost"),
+    ];
+    for (impairment, reason, what) in kinds {
+        let has = |carrier: &&Carrier| {
+            impaired.get(&carrier.hop.gateway).is_some_and(|all| all.contains(&impairment))
+        };
+        let name = |c: &Carrier| match impairment {
+            Impairment::LargePackets => {
+                format!("{} of {} ({}, {} bytes)", c.node, c.cluster, c.hop.gateway, c.mtu)
+            }
+            Impairment::Loss => format!("{} of {} ({})", c.node, c.cluster, c.hop.gateway),
+        };
+        let names: Vec<String> = carriers.iter().filter(has).map(name).collect();
+        if !names.is_empty() {
+            parts.push((reason, format!("in use, though {what}: {}", names.join(", "))));
+        }
+    }
+    let reason = parts.first()?.0;
+    Some((reason, parts.into_iter().map(|(_, words)| words).collect::<Vec<_>>().join("; ")))
+}
+
+/// Whether each cluster has a gateway that answers, in each family. `states` has those that do not, `impaired` what is
+/// wrong with others.
+fn verdict(
+    carriers: &[Carrier],
+    states: &BTreeMap<IpAddr, State>,
+    impaired: &BTreeMap<IpAddr, BTreeSet<Impairment>>,
+) -> Verdict {
     let mut pools: BTreeMap<(&ClusterName, Family), Vec<&Carrier>> = BTreeMap::new();
     for carrier in carriers {
         pools.entry((&carrier.cluster, Family::of(carrier.hop.gateway))).or_default().push(carrier);
@@ -148,13 +207,18 @@ fn verdict(carriers: &[Carrier], states: &BTreeMap<IpAddr, State>) -> Verdict {
             some.push(format!("of {cluster} over {family}: {}", names.join(", ")));
         }
     }
+    let impairments = impairments(carriers, impaired);
+    let besides = impairments.as_ref().map(|(_, words)| format!("; {words}")).unwrap_or_default();
     if !none.is_empty() {
-        let message = format!("{}; all stay in use", none.join("; "));
+        let message = format!("{}; all stay in use{besides}", none.join("; "));
         return Verdict::new(GATEWAYS_REACHABLE, false, "AllGatewaysSilent", message);
     }
     if !some.is_empty() {
-        let message = format!("not in use, since they do not answer: {}", some.join("; "));
+        let message = format!("not in use, since they do not answer: {}{besides}", some.join("; "));
         return Verdict::new(GATEWAYS_REACHABLE, true, "SomeGatewaysSilent", message);
+    }
+    if let Some((reason, message)) = impairments {
+        return Verdict::new(GATEWAYS_REACHABLE, true, reason, message);
     }
     let reason = if carriers.is_empty() { "NoGatewaysUsed" } else { "AllGatewaysAnswer" };
     Verdict::new(GATEWAYS_REACHABLE, true, reason, "")
@@ -169,18 +233,21 @@ mod tests {
 
     fn carrier(cluster: &str, node: &str, address: &str) -> Carrier {
         let hop = NextHop { device: Device::ALL[0], gateway: address.parse().unwrap() };
-        Carrier { cluster: cluster.parse().unwrap(), node: node.parse().unwrap(), hop }
+        Carrier { cluster: cluster.parse().unwrap(), node: node.parse().unwrap(), hop, mtu: 1450 }
     }
 
-    fn judged(states: &[(&str, State)]) -> (Option<bool>, String, String) {
-        let carriers = [
+    fn carriers() -> [Carrier; 4] {
+        [
             carrier("b", "g1", "198.18.1.1"),
             carrier("b", "g2", "198.18.1.2"),
             carrier("b", "g1", "fd00::1"),
             carrier("c", "g9", "198.18.2.9"),
-        ];
+        ]
+    }
+
+    fn judged(states: &[(&str, State)]) -> (Option<bool>, String, String) {
         let states = states.iter().map(|(address, state)| (address.parse().unwrap(), *state)).collect();
-        let Verdict { holds, reason, message, .. } = verdict(&carriers, &states);
+        let Verdict { holds, reason, message, .. } = verdict(&carriers(), &states, &BTreeMap::new());
         (holds, reason, message)
     }
 
@@ -198,6 +265,27 @@ mod tests {
             message.contains("b answers over IPv6: g1 (fd00::1)") && !message.contains("g9"),
             "{message}"
         );
-        assert_eq!(verdict(&[], &BTreeMap::new()).reason, "NoGatewaysUsed");
+        assert_eq!(verdict(&[], &BTreeMap::new(), &BTreeMap::new()).reason, "NoGatewaysUsed");
+    }
+
+    #[test]
+    fn a_gateway_that_loses_packets_is_in_use_and_named_with_what_it_loses() {
+        let of = |address: &str, all: &[Impairment]| -> (IpAddr, BTreeSet<Impairment>) {
+            (address.parse().unwrap(), all.iter().copied().collect())
+        };
+        let impaired = [
+            of("198.18.1.1", &[Impairment::Loss]),
+            of("fd00::1", &[Impairment::Loss, Impairment::LargePackets]),
+        ];
+        let impaired: BTreeMap<IpAddr, BTreeSet<Impairment>> = impaired.into();
+        let told = verdict(&carriers(), &BTreeMap::new(), &impaired);
+        assert_eq!((told.holds, told.reason.as_str()), (Some(true), "LargePacketsLost"));
+        let words = "full size are lost, small ones are not: g1 of b (fd00::1, 1450 bytes); in use, though a part of the \
+                     packets is lost: g1 of b (198.18.1.1), g1 of b (fd00::1)";
+        assert!(told.message.ends_with(words), "{}", told.message);
+        let silent = [("198.18.1.2".parse().unwrap(), State::Dead)].into();
+        let told = verdict(&carriers(), &silent, &impaired);
+        assert_eq!(told.reason, "SomeGatewaysSilent");
+        assert!(told.message.ends_with(words), "{}", told.message);
     }
 }

@@ -79,6 +79,8 @@ pub struct Carrier {
     pub hop: NextHop,
     /// Its node.
     pub node: NodeName,
+    /// The largest IP packet that should reach it, in bytes.
+    pub mtu: u32,
 }
 
 /// A group as the kernel holds it.
@@ -166,6 +168,9 @@ pub struct ObservedDevice {
     pub index: u32,
     /// Its attributes.
     pub vxlan: Vxlan,
+    /// Whether it carries our alias. One that has lost it is ours as long as it was seen with it before, under the
+    /// same index.
+    pub marked: bool,
 }
 
 /// An address of this host and the link that holds it.

@@ -22,6 +22,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::impairment::Recent;
 use crate::loss::Loss;
 use crate::rtt::Rtt;
 
@@ -74,6 +75,7 @@ pub struct Detector {
     interval: Duration,
     rtt: Rtt,
     loss: Loss,
+    recent: Recent,
     /// Probes without an answer, oldest first.
     sent: VecDeque<Sent>,
     next_seq: u32,
@@ -100,6 +102,7 @@ impl Detector {
             interval,
             rtt: Rtt::default(),
             loss: Loss::new(first),
+            recent: Recent::default(),
             sent: VecDeque::new(),
             next_seq: 0,
             last_sent: None,
@@ -149,6 +152,7 @@ impl Detector {
         }
         if sent.fate != Fate::Lost {
             self.loss.count(at, false);
+            self.recent.count(false);
         }
         if self.answered.is_none_or(|newest| newest < seq) {
             self.answered = Some(seq);
@@ -170,6 +174,7 @@ impl Detector {
             }
             self.sent[place].fate = Fate::Lost;
             self.loss.count(now, true);
+            self.recent.count(true);
             // One from before the newest answer was lost on its own.
             if self.answered.is_none_or(|newest| newest < seq) {
                 self.lost(at);
@@ -189,7 +194,10 @@ impl Detector {
         if self.lost_run.len() >= UNHEARD_AFTER {
             self.heard_since = None;
         }
-        self.silent |= self.lost_run.len() == DEAD_AFTER;
+        if self.lost_run.len() == DEAD_AFTER {
+            self.silent = true;
+            self.recent.forget();
+        }
     }
 
     /// The prober was late: whatever is under way proves nothing if it is not answered, and is sent anew.
@@ -264,6 +272,16 @@ impl Detector {
     /// Probes decided in the last minute, and how many of them were lost.
     pub fn loss(&self, now: Instant) -> (u32, u32) {
         self.loss.totals(now)
+    }
+
+    /// Whether it loses many probes, and is no more than that.
+    pub fn loses(&self) -> bool {
+        self.recent.loses() && self.state() == State::Alive
+    }
+
+    /// Whether it was heard just now.
+    pub fn is_heard(&self) -> bool {
+        self.lost_run.len() < UNHEARD_AFTER && self.state() == State::Alive
     }
 
     /// Probes lost in a row just now, [`DEAD_AFTER`] at most.

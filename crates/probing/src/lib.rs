@@ -6,10 +6,11 @@
 //!                     └──────────── Prober: sockets ◀──────────┘ ─▶ watch ─▶ agent
 //! ```
 //!
-//! [`detector`] and [`roster`] decide. They do no I/O and are told what time it is. [`prober`] is a
+//! [`detector`], [`impairment`] and [`roster`] decide. They do no I/O and are told what time it is. [`prober`] is a
 //! plain thread that sends, receives and measures time, and decides nothing.
 
 pub mod detector;
+pub mod impairment;
 pub mod packet;
 pub mod prober;
 pub mod roster;
@@ -18,11 +19,13 @@ mod loss;
 mod rtt;
 mod socket;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use detector::{Detector, State};
+pub use impairment::Impairment;
 pub use prober::{Prober, ProberError};
 pub use roster::Roster;
 
@@ -35,6 +38,8 @@ pub struct Target {
     pub source: IpAddr,
     /// The link that they leave through.
     pub device: &'static str,
+    /// The largest IP packet that should reach it, in bytes.
+    pub mtu: u32,
     /// Targets of one pool and family stand in for each other. None of them is called dead unless
     /// another one answers.
     pub pool: Arc<str>,
@@ -44,6 +49,12 @@ impl Target {
     /// Pool and family: targets that have these in common can stand in for each other.
     pub fn pool(&self) -> (Arc<str>, bool) {
         (self.pool.clone(), self.address.is_ipv4())
+    }
+
+    /// Whether this is the same target, whatever the size of packets that should reach it.
+    pub fn is_same(&self, other: &Target) -> bool {
+        let Target { address, source, device, mtu: _, pool } = self;
+        (address, source, device, pool) == (&other.address, &other.source, &other.device, &other.pool)
     }
 }
 
@@ -64,4 +75,6 @@ pub struct Status {
     pub lost: u32,
     /// Probes lost in a row just now.
     pub lost_in_a_row: usize,
+    /// What is wrong with it though it answers.
+    pub impairments: BTreeSet<Impairment>,
 }

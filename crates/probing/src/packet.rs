@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 const HEADER: usize = 8;
 /// Bytes of an IPv4 header without options.
 const IPV4_HEADER: usize = 20;
+/// Bytes of an IPv6 header.
+const IPV6_HEADER: usize = 40;
 /// `IPPROTO_ICMP`.
 const ICMP: u8 = 1;
 
@@ -24,13 +26,16 @@ fn types(v4: bool) -> (u8, u8) {
 }
 
 impl Secret {
-    /// An echo request. Linux fills in the checksum of ICMPv6 on a raw socket.
-    pub fn request(&self, v4: bool, seq: u32) -> Vec<u8> {
+    /// An echo request that makes an IP packet of `length` bytes, or of as many as it needs. Linux fills in the checksum
+    /// of ICMPv6 on a raw socket.
+    pub fn request(&self, v4: bool, seq: u32, length: usize) -> Vec<u8> {
         let mut packet = vec![types(v4).0, 0, 0, 0];
         packet.extend_from_slice(&self.ident.to_be_bytes());
         packet.extend_from_slice(&(seq as u16).to_be_bytes());
         packet.extend_from_slice(&self.cookie);
         packet.extend_from_slice(&seq.to_be_bytes());
+        let around = if v4 { IPV4_HEADER } else { IPV6_HEADER };
+        packet.resize(packet.len().max(length.saturating_sub(around)), 0);
         if v4 {
             let sum = checksum(&packet);
             packet[2..4].copy_from_slice(&sum.to_be_bytes());
@@ -76,22 +81,33 @@ mod tests {
     const SECRET: Secret = Secret { ident: 0xbeef, cookie: *b"0123456789abcdef" };
 
     fn answer(v4: bool, seq: u32) -> Vec<u8> {
-        let mut packet = SECRET.request(v4, seq);
+        let mut packet = SECRET.request(v4, seq, 0);
         packet[0] = types(v4).1;
         packet
     }
 
     #[test]
     fn a_request_sums_to_nothing_and_its_answer_is_recognised() {
-        assert_eq!(checksum(&SECRET.request(true, 70_000)), 0);
+        assert_eq!(checksum(&SECRET.request(true, 70_000, 0)), 0);
         for v4 in [true, false] {
             assert_eq!(SECRET.reply(v4, &answer(v4, 70_000)), Some(70_000));
-            assert_eq!(SECRET.reply(v4, &SECRET.request(v4, 70_000)), None);
+            assert_eq!(SECRET.reply(v4, &SECRET.request(v4, 70_000, 0)), None);
         }
         let mut ip =
             vec![0x46, 0, 0, 0, 0, 0, 0, 0, 64, ICMP, 0, 0, 198, 18, 0, 9, 198, 18, 0, 1, 1, 1, 1, 1];
         ip.extend(answer(true, 5));
         assert_eq!(SECRET.reply_in_ipv4(&ip), Some(("198.18.0.9".parse().unwrap(), 5)));
+    }
+
+    #[test]
+    fn a_request_of_full_size_fills_its_packet_and_its_answer_is_recognised() {
+        for (v4, header) in [(true, IPV4_HEADER), (false, IPV6_HEADER)] {
+            let mut packet = SECRET.request(v4, 9, 1450);
+            assert_eq!(packet.len(), 1450 - header);
+            assert!(!v4 || checksum(&packet) == 0);
+            packet[0] = types(v4).1;
+            assert_eq!(SECRET.reply(v4, &packet), Some(9));
+        }
     }
 
     #[test]

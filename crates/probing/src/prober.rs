@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use tokio::sync::watch;
 
-use crate::roster::{Probe, Roster, Turn};
+use crate::roster::{Probe, Roster, Size, Turn};
 use crate::socket::Sockets;
 use crate::{Status, Target};
 
@@ -168,14 +168,15 @@ impl Work {
 
     fn send(&mut self, probe: &Probe) {
         let address = probe.target.address;
-        match self.sockets.send(&probe.target, probe.seq) {
+        match self.sockets.send(probe) {
             Ok(()) => {
                 self.roster.sent(probe, Instant::now());
                 self.unsent.remove(&address);
             }
             Err(error) => {
                 self.roster.not_sent(probe, Instant::now());
-                if self.unsent.insert(address) {
+                // A device that is too small for a while is put right by others.
+                if probe.size == Size::Small && self.unsent.insert(address) {
                     tracing::warn!(%address, device = probe.target.device, %error, "probe not sent");
                 }
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::detector::{Detector, State};
+use crate::impairment::{Impairment, LARGE, Large};
 use crate::{Status, Target};
 
 /// Probes a second that a node sends at most, to all targets together: 2,000 packets of 110 bytes, below
@@ -24,6 +25,15 @@ const TICK: Duration = Duration::from_millis(1);
 /// many, so that nodes and targets do not fall into step.
 const JITTER: u32 = 10;
 
+/// How large a probe is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Size {
+    /// As small as it can be.
+    Small,
+    /// As large as the target's MTU says.
+    Full,
+}
+
 /// A probe to send now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Probe {
@@ -31,6 +41,8 @@ pub struct Probe {
     pub target: Target,
     /// Its number.
     pub seq: u32,
+    /// Its size.
+    pub size: Size,
 }
 
 /// What a turn comes to.
@@ -38,7 +50,7 @@ pub struct Probe {
 pub struct Turn {
     /// What to send. Each is to be acknowledged by [`Roster::sent`] or [`Roster::not_sent`].
     pub probes: Vec<Probe>,
-    /// Whether the state of a target is another than after the last turn.
+    /// Whether the state of a target, or what is wrong with it, is another than after the last turn.
     pub changed: bool,
 }
 
@@ -49,12 +61,32 @@ type Pool = (Arc<str>, bool);
 struct Member {
     target: Target,
     detector: Detector,
-    /// Its state after the last turn.
-    told: State,
+    large: Large,
+    /// Its state and what was wrong with it after the last turn.
+    told: (State, BTreeSet<Impairment>),
     /// When there is something to do for it, unless it is touched before.
     due: Instant,
     /// Whether something was done for it since the last turn ended.
     touched: bool,
+}
+
+impl Member {
+    /// The probes that are due, and since when.
+    fn due_probes(&self, now: Instant) -> impl Iterator<Item = (Instant, Probe)> {
+        let probe = |seq, size| Probe { target: self.target.clone(), seq, size };
+        let small = self.detector.due_probe(now).map(|seq| (self.detector.due(now), probe(seq, Size::Small)));
+        let is_due = self.large.due() <= now;
+        let full = is_due.then(|| (self.large.due(), probe(self.large.next_seq(), Size::Full)));
+        small.into_iter().chain(full)
+    }
+
+    /// What is wrong with it though it answers.
+    fn impairments(&self) -> BTreeSet<Impairment> {
+        let alive = self.detector.state() == State::Alive;
+        let large = alive && self.large.loses();
+        let all = [(self.detector.loses(), Impairment::Loss), (large, Impairment::LargePackets)];
+        all.into_iter().filter(|(is, _)| *is).map(|(_, impairment)| impairment).collect()
+    }
 }
 
 /// All targets of a node, by address.
@@ -88,7 +120,15 @@ impl Roster {
     /// Probes these targets and no others from now on. What is known of those that stay is kept.
     pub fn set_targets(&mut self, targets: &BTreeSet<Target>, now: Instant) {
         let before = self.members.len();
-        self.members.retain(|_, member| targets.contains(&member.target));
+        let by_address: BTreeMap<IpAddr, &Target> =
+            targets.iter().map(|target| (target.address, target)).collect();
+        self.members.retain(|address, member| {
+            let same = by_address.get(address).filter(|target| target.is_same(&member.target));
+            same.is_some_and(|target| {
+                member.target.mtu = target.mtu;
+                true
+            })
+        });
         self.changed |= before != self.members.len();
         let many = u32::try_from(targets.len()).unwrap_or(u32::MAX);
         let interval = self.interval.max(Duration::from_secs(1) * many / (PACKETS_PER_SECOND / 2));
@@ -100,8 +140,14 @@ impl Roster {
             if !self.members.contains_key(&target.address) {
                 let due = now + self.random_below(interval);
                 let detector = Detector::new(interval, due);
-                let member =
-                    Member { target: target.clone(), detector, told: State::Alive, due, touched: false };
+                let member = Member {
+                    target: target.clone(),
+                    detector,
+                    large: Large::new(due),
+                    told: (State::Alive, BTreeSet::new()),
+                    due,
+                    touched: false,
+                };
                 self.members.insert(target.address, member);
                 self.changed = true;
             }
@@ -115,23 +161,34 @@ impl Roster {
     /// The probe was sent at `at`.
     pub fn sent(&mut self, probe: &Probe, at: Instant) {
         let jitter = self.random_below(self.interval / JITTER);
-        if let Some(member) = self.members.get_mut(&probe.target.address) {
-            member.detector.sent(probe.seq, at, jitter);
+        let targets = self.targets();
+        let Some(member) = self.members.get_mut(&probe.target.address) else { return };
+        match probe.size {
+            Size::Small => member.detector.sent(probe.seq, at, jitter),
+            Size::Full => member.large.sent(at, targets, member.detector.is_heard()),
         }
     }
 
     /// The probe could not be sent: a fault of this host, which says nothing about the target.
     pub fn not_sent(&mut self, probe: &Probe, at: Instant) {
         let jitter = self.random_below(self.interval / JITTER);
-        if let Some(member) = self.members.get_mut(&probe.target.address) {
-            member.detector.not_sent(at, jitter);
+        let targets = self.targets();
+        let Some(member) = self.members.get_mut(&probe.target.address) else { return };
+        match probe.size {
+            Size::Small => member.detector.not_sent(at, jitter),
+            Size::Full => member.large.not_sent(at, targets),
         }
+    }
+
+    fn targets(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
     }
 
     /// An answer came at `at`.
     pub fn answered(&mut self, from: IpAddr, seq: u32, at: Instant) {
         if let Some(member) = self.members.get_mut(&from) {
-            member.touched |= member.detector.answered(seq, at);
+            member.touched |=
+                if seq & LARGE == 0 { member.detector.answered(seq, at) } else { member.large.answered(seq) };
         }
     }
 
@@ -140,9 +197,10 @@ impl Roster {
     pub fn turn(&mut self, now: Instant) -> Turn {
         let late = self.due.is_some_and(|due| due + LATE < now);
         let mut pools = BTreeSet::new();
-        for Member { target, detector, due, touched, .. } in self.members.values_mut() {
+        for Member { target, detector, large, due, touched, .. } in self.members.values_mut() {
             if late {
                 detector.stalled(now);
+                large.stalled();
             }
             *touched |= late || *due <= now;
             if *touched {
@@ -159,7 +217,7 @@ impl Roster {
     /// up, not before there is some again.
     pub fn rest(&mut self, now: Instant) -> Option<Instant> {
         for member in self.members.values_mut().filter(|member| member.touched) {
-            member.due = member.detector.due(now);
+            member.due = member.detector.due(now).min(member.large.due());
             member.touched = false;
         }
         let due = self.members.values().map(|member| member.due).min();
@@ -171,10 +229,19 @@ impl Roster {
 
     /// How all targets are.
     pub fn statuses(&self, now: Instant) -> Vec<Status> {
-        let status = |Member { target, detector, .. }: &Member| {
+        let status = |member: &Member| {
+            let Member { target, detector, .. } = member;
             let ((rtt, jitter), (sent, lost)) = (detector.rtt(), detector.loss(now));
-            let lost_in_a_row = detector.lost_in_a_row();
-            Status { target: target.clone(), state: detector.state(), rtt, jitter, sent, lost, lost_in_a_row }
+            Status {
+                target: target.clone(),
+                state: detector.state(),
+                rtt,
+                jitter,
+                sent,
+                lost,
+                lost_in_a_row: detector.lost_in_a_row(),
+                impairments: member.impairments(),
+            }
         };
         self.members.values().map(status).collect()
     }
@@ -194,11 +261,12 @@ impl Roster {
         }
         for address in addresses {
             let another = witnesses.iter().find(|(_, witness)| witness != address);
-            if let Some(Member { detector, told, touched, .. }) = self.members.get_mut(address) {
-                detector.judge(now, another.map(|(since, _)| *since));
-                self.changed |= *told != detector.state();
-                *told = detector.state();
-                *touched = true;
+            if let Some(member) = self.members.get_mut(address) {
+                member.detector.judge(now, another.map(|(since, _)| *since));
+                let state = (member.detector.state(), member.impairments());
+                self.changed |= member.told != state;
+                member.told = state;
+                member.touched = true;
             }
         }
     }
@@ -208,12 +276,8 @@ impl Roster {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.tokens = (self.tokens + passed * f64::from(PACKETS_PER_SECOND)).min(BURST);
         self.filled = now;
-        let of_member = |Member { target, detector, .. }: &Member| {
-            let seq = detector.due_probe(now)?;
-            Some((detector.due(now), Probe { target: target.clone(), seq }))
-        };
         let touched = self.members.values().filter(|member| member.touched);
-        let mut due: Vec<(Instant, Probe)> = touched.filter_map(of_member).collect();
+        let mut due: Vec<(Instant, Probe)> = touched.flat_map(|member| member.due_probes(now)).collect();
         due.sort_by_key(|(since, _)| *since);
         due.truncate(self.tokens as usize);
         self.tokens -= due.len() as f64;

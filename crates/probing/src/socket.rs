@@ -12,8 +12,8 @@ use nix::sys::socket::{
     recvfrom, sendmsg, socket,
 };
 
-use crate::Target;
 use crate::packet::Secret;
+use crate::roster::{Probe, Size};
 
 /// Messages that are read in a row at most.
 const MANY: usize = 1024;
@@ -52,9 +52,10 @@ impl Sockets {
     }
 
     /// Sends a probe through the target's device, from its source.
-    pub fn send(&self, target: &Target, seq: u32) -> io::Result<()> {
+    pub fn send(&self, Probe { target, seq, size }: &Probe) -> io::Result<()> {
         let index = if_nametoindex(target.device)?;
-        let packet = self.secret.request(target.address.is_ipv4(), seq);
+        let length = if *size == Size::Full { target.mtu as usize } else { 0 };
+        let packet = self.secret.request(target.address.is_ipv4(), *seq, length);
         let data = [IoSlice::new(&packet)];
         match (target.address, target.source) {
             (IpAddr::V4(to), IpAddr::V4(from)) => {

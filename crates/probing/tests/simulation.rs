@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use causeway_probing::roster::{PACKETS_PER_SECOND, Roster};
-use causeway_probing::{State, Target};
+use causeway_probing::impairment::LARGE_PER_SECOND;
+use causeway_probing::roster::{PACKETS_PER_SECOND, Roster, Size};
+use causeway_probing::{Impairment, State, Target};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -23,12 +24,15 @@ struct World {
     rtt: Duration,
     /// Targets that answer nothing.
     dead: Vec<IpAddr>,
+    /// Targets that large packets do not reach.
+    narrow: Vec<IpAddr>,
     /// Nothing gets out.
     cut: bool,
     /// Answers under way.
     answers: BTreeMap<(Instant, u64), (IpAddr, u32)>,
     due: Option<Instant>,
     sent: u64,
+    large: u64,
     /// Every state that a target took, and when.
     history: Vec<(Duration, IpAddr, State)>,
     states: BTreeMap<IpAddr, State>,
@@ -46,6 +50,7 @@ impl World {
             address: address(n),
             source: address(0),
             device: "vx-bridge",
+            mtu: 1450,
             pool: format!("c{}", (n - 1) / 8).into(),
         };
         roster.set_targets(&(1..=targets).map(target).collect(), start);
@@ -58,10 +63,12 @@ impl World {
             loss: 0.0,
             rtt: MS,
             dead: Vec::new(),
+            narrow: Vec::new(),
             cut: false,
             answers: BTreeMap::new(),
             due,
             sent: 0,
+            large: 0,
             history: Vec::new(),
             states: BTreeMap::new(),
         }
@@ -99,9 +106,11 @@ impl World {
         for probe in turn.probes {
             self.roster.sent(&probe, self.now);
             self.sent += 1;
+            self.large += u64::from(probe.size == Size::Full);
             let address = probe.target.address;
+            let narrow = probe.size == Size::Full && self.narrow.contains(&address);
             let lost = self.chance() < self.loss || self.chance() < self.loss;
-            if !lost && !self.cut && !self.dead.contains(&address) {
+            if !lost && !narrow && !self.cut && !self.dead.contains(&address) {
                 self.answers.insert((self.now + self.rtt, self.sent), (address, probe.seq));
             }
         }
@@ -118,6 +127,11 @@ impl World {
 
     fn state(&self, n: u16) -> State {
         self.states[&address(n)]
+    }
+
+    fn impairments(&self, n: u16) -> BTreeSet<Impairment> {
+        let statuses = self.roster.statuses(self.now);
+        statuses.into_iter().find(|status| status.target.address == address(n)).unwrap().impairments
     }
 
     /// How long it takes until a target has a state.
@@ -143,6 +157,84 @@ fn hours_of_loss_kill_nobody() {
         let expected = 1.0 - (1.0 - loss) * (1.0 - loss);
         assert!((share - expected).abs() < 0.1, "{share} of {} lost", status.sent);
     }
+}
+
+#[test]
+fn a_target_that_loses_packets_is_told_of_until_it_does_no_more() {
+    let mut world = World::new(20, 3);
+    world.run(Duration::from_secs(30));
+    assert!((1..=3).all(|n| world.impairments(n).is_empty()));
+    world.loss = 0.1;
+    world.run(Duration::from_secs(30));
+    assert!((1..=3).all(|n| world.impairments(n) == [Impairment::Loss].into()));
+    world.loss = 0.0;
+    world.run(Duration::from_secs(30));
+    assert!((1..=3).all(|n| world.impairments(n).is_empty()));
+    assert_eq!(world.history, []);
+}
+
+#[test]
+fn large_packets_that_are_lost_are_told_of_within_ten_seconds_and_kill_nobody() {
+    let mut world = World::new(21, 3);
+    world.run(Duration::from_secs(5));
+    world.narrow = vec![address(2)];
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.impairments(2), [Impairment::LargePackets].into());
+    assert!(world.impairments(1).is_empty() && world.impairments(3).is_empty());
+    world.narrow.clear();
+    world.run(Duration::from_secs(5));
+    assert!(world.impairments(2).is_empty());
+    assert_eq!(world.history, []);
+}
+
+#[test]
+fn a_dead_target_has_no_other_fault_and_none_when_it_comes_back() {
+    let mut world = World::new(22, 3);
+    world.run(Duration::from_secs(20));
+    world.dead = vec![address(1)];
+    world.run(Duration::from_secs(60));
+    assert_eq!((world.state(1), world.impairments(1)), (State::Dead, BTreeSet::new()));
+    world.dead.clear();
+    for _ in 0..60 {
+        world.run(Duration::from_secs(1));
+        assert!(world.impairments(1).is_empty(), "{:?}", world.impairments(1));
+    }
+    assert_eq!(world.state(1), State::Alive);
+}
+
+#[test]
+fn hours_of_loss_are_not_taken_for_lost_large_packets() {
+    let mut world = World::new(23, 3);
+    world.loss = 0.1;
+    for _ in 0..3600 {
+        world.run(Duration::from_secs(1));
+        let large = (1..=3).any(|n| world.impairments(n).contains(&Impairment::LargePackets));
+        assert!(!large, "after {:?}", world.now - world.start);
+    }
+}
+
+#[test]
+fn what_large_probes_cost_is_bounded_however_many_targets_there_are() {
+    for targets in [1, 50, 300] {
+        let mut world = World::new(24, targets);
+        world.run(Duration::from_secs(100));
+        let most = 100 * u64::from(targets).min(u64::from(LARGE_PER_SECOND));
+        assert!(world.large <= most && world.large * 2 >= most, "{targets}: {}", world.large);
+    }
+}
+
+#[test]
+fn a_target_whose_packets_may_be_larger_is_still_the_same() {
+    let mut world = World::new(25, 2);
+    world.run(Duration::from_secs(3));
+    world.dead = vec![address(1)];
+    world.until(1, State::Dead, Duration::from_secs(2));
+    let wider = |status: causeway_probing::Status| Target { mtu: 8950, ..status.target };
+    let targets = world.roster.statuses(world.now).into_iter().map(wider).collect();
+    world.roster.set_targets(&targets, world.now);
+    let statuses = world.roster.statuses(world.now);
+    assert!(statuses.iter().all(|status| status.target.mtu == 8950 && status.rtt.is_some()));
+    assert_eq!(statuses[0].state, State::Dead);
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl<'a> Entries<'a> {
             self.add_nodes(link, &usable, &overlay);
         }
         if slices::needs(link, Scope::Gateways) {
-            let members = self.add_carriers(&link.id.remote, Overlay::Bridge, &overlay);
+            let members = self.add_carriers(&link.id.remote, Overlay::Bridge, &overlay, link.mtu);
             for prefix in usable.iter().filter(|p| p.via == Via::Gateways) {
                 self.add_group_route(link, prefix.prefix, &members);
             }
@@ -95,7 +95,7 @@ impl<'a> Entries<'a> {
     pub fn add_own_gateways(&mut self, links: &[&LinkPlan]) {
         let own = &self.site.plan.id.cluster;
         let block = self.add_own_block();
-        let members = self.add_carriers(own, Overlay::Local, &block);
+        let members = self.add_carriers(own, Overlay::Local, &block, None);
         for link in links {
             for prefix in self.usable_prefixes(link) {
                 self.add_group_route(link, prefix.prefix, &members);
@@ -187,6 +187,7 @@ impl<'a> Entries<'a> {
         cluster: &ClusterName,
         overlay: Overlay,
         block: &Block,
+        link_mtu: Option<u32>,
     ) -> DualStack<Vec<NextHop>> {
         let mut members = DualStack::<Vec<NextHop>>::default();
         for peer in self.slices.peers(cluster, Scope::Gateways) {
@@ -197,7 +198,9 @@ impl<'a> Entries<'a> {
                 let hop = NextHop { device: reach.device, gateway };
                 members.get_mut(family).push(hop);
                 let (cluster, node) = (cluster.clone(), peer.node.clone());
-                self.carriers.push(Carrier { cluster, hop, node });
+                let narrow = self.path_mtu(family, link_mtu, &[reach.device]);
+                let mtu = narrow.unwrap_or_else(|| self.site.mtu(reach.device));
+                self.carriers.push(Carrier { cluster, hop, node, mtu });
             }
         }
         members.map(|mut members| {

@@ -69,7 +69,7 @@ mod tests {
 
     fn carrier(cluster: &str, last: u8) -> Carrier {
         let node = format!("n{last}").parse().unwrap();
-        Carrier { cluster: cluster.parse().unwrap(), hop: hop(last), node }
+        Carrier { cluster: cluster.parse().unwrap(), hop: hop(last), node, mtu: 1450 }
     }
 
     fn carriers() -> Vec<Carrier> {

@@ -78,7 +78,8 @@ impl Links<'_> {
         for (device, wanted, now) in self.in_both() {
             let mtu = if loses_ipv6(wanted, now) { now.mtu } else { wanted.mtu };
             let first = Vxlan { mtu, ..wanted.clone() };
-            if (Vxlan { mac: now.mac, ..first.clone() }) != *now {
+            let marked = self.now.get(&device).is_some_and(|there| there.marked);
+            if !marked || (Vxlan { mac: now.mac, ..first.clone() }) != *now {
                 take(Step::SetDevice(device, first));
             }
             if wanted.mac != now.mac {

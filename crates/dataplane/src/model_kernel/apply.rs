@@ -96,7 +96,8 @@ impl ModelKernel {
         let twin = self.devices.values().any(|other| numbers(&other.vxlan) == numbers(vxlan));
         refuse_if(taken || twin, libc::EEXIST)?;
         self.last_index += 1;
-        self.devices.insert(device, ObservedDevice { index: self.last_index, vxlan: vxlan.clone() });
+        self.devices
+            .insert(device, ObservedDevice { index: self.last_index, vxlan: vxlan.clone(), marked: true });
         self.add_settings(device);
         Ok(())
     }
@@ -106,6 +107,7 @@ impl ModelKernel {
         refuse_if(!before.can_become(vxlan), libc::EOPNOTSUPP)?;
         if let Some(link) = self.devices.get_mut(&device) {
             link.vxlan = Vxlan { mac: before.mac, ..vxlan.clone() };
+            link.marked = true;
         }
         if before.up && !vxlan.up {
             Family::BOTH.into_iter().for_each(|family| self.flush(device, family));

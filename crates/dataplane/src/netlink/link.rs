@@ -37,6 +37,8 @@ pub(super) struct Link {
     pub rp_filter: Option<u8>,
     /// The VXLAN device of ours that this is.
     pub ours: Option<(Device, Vxlan)>,
+    /// A VXLAN device with one of our names, but without our alias.
+    pub unmarked: Option<(Device, Vxlan)>,
 }
 
 /// Reads `RTM_NEWLINK`.
@@ -65,11 +67,12 @@ pub(super) fn parse(payload: &[u8]) -> Result<Link, Malformed> {
             _ => {}
         }
     }
-    let device = Device::from_name(&link.name).filter(|_| alias == LINK_ALIAS && link.kind == "vxlan");
+    let device = Device::from_name(&link.name).filter(|_| link.kind == "vxlan");
     if let (Some(device), Some(data)) = (device, data) {
         let up = u32_at(head, 8) & libc::IFF_UP as u32 != 0;
         let vxlan = Vxlan { mac: mac.unwrap_or(Mac([0; 6])), mtu: link.mtu, up, ..parse_vxlan(data)? };
-        link.ours = Some((device, vxlan));
+        let place = if alias == LINK_ALIAS { &mut link.ours } else { &mut link.unmarked };
+        *place = Some((device, vxlan));
     }
     Ok(link)
 }
@@ -157,11 +160,11 @@ pub(super) fn set_up(index: u32, up: bool) -> LinkMessage {
     message
 }
 
-/// The request that sets MTU and up. It does not name the MAC: at the very mention of one the kernel
+/// The request that sets MTU, up and our alias. It does not name the MAC: at the very mention of one the kernel
 /// forgets all neighbours of the device.
 pub(super) fn change(index: u32, vxlan: &Vxlan) -> LinkMessage {
     let mut message = set_up(index, vxlan.up);
-    message.attributes = vec![LinkAttribute::Mtu(vxlan.mtu)];
+    message.attributes = vec![LinkAttribute::Mtu(vxlan.mtu), LinkAttribute::IfAlias(LINK_ALIAS.to_owned())];
     message
 }
 

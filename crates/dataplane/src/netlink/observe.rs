@@ -22,7 +22,8 @@ const SKIP_STATS: u32 = 1 << 3;
 /// Reads the whole state that concerns us.
 pub(super) fn observe(kernel: &mut LinuxKernel) -> Result<Observed, KernelError> {
     let capabilities = kernel.capabilities()?;
-    let links = links(&mut kernel.socket)?;
+    let mut links = links(&mut kernel.socket)?;
+    let lost_mark = recognise(&mut links, &kernel.indexes);
     kernel.indexes = Indexes(
         links.iter().filter_map(|link| link.ours.as_ref().map(|(device, _)| (*device, link.index))).collect(),
     );
@@ -50,15 +51,29 @@ pub(super) fn observe(kernel: &mut LinuxKernel) -> Result<Observed, KernelError>
         host_links: Vec::new(),
         capabilities,
     };
-    sort_links(&mut observed, links)?;
+    sort_links(&mut observed, links, &lost_mark)?;
     Ok(observed)
 }
 
-fn sort_links(observed: &mut Observed, links: Vec<Link>) -> Result<(), KernelError> {
+/// Takes those for ours that somebody took our alias from since they were seen: their indexes.
+fn recognise(links: &mut [Link], before: &Indexes) -> Vec<u32> {
+    let mut lost_mark = Vec::new();
+    for link in links {
+        let known = before.device(link.index);
+        if let Some((device, vxlan)) = link.unmarked.take().filter(|(device, _)| known == Some(*device)) {
+            link.ours = Some((device, vxlan));
+            lost_mark.push(link.index);
+        }
+    }
+    lost_mark
+}
+
+fn sort_links(observed: &mut Observed, links: Vec<Link>, lost_mark: &[u32]) -> Result<(), KernelError> {
     let all = sysctl::rp_filter_of_all()?;
     for link in links {
         if let Some((device, vxlan)) = link.ours {
-            observed.devices.insert(device, ObservedDevice { index: link.index, vxlan });
+            let marked = !lost_mark.contains(&link.index);
+            observed.devices.insert(device, ObservedDevice { index: link.index, vxlan, marked });
             continue;
         }
         observed.foreign_devices.extend(Device::from_name(&link.name));

@@ -30,6 +30,30 @@ fn a_device_of_somebody_else_with_our_name_is_never_ours() {
 }
 
 #[test]
+fn a_device_that_somebody_takes_our_alias_from_is_ours_to_who_has_seen_it_with_it() {
+    in_namespace(|| {
+        let mut kernel = kernel();
+        kernel.apply(&ground(BRIDGE)).unwrap();
+        assert!(observe(&mut kernel).devices[&BRIDGE].marked);
+        run("ip link set vx-bridge alias other");
+        let observed = observe(&mut kernel);
+        assert!(!observed.devices[&BRIDGE].marked && observed.foreign_devices.is_empty());
+        assert_eq!(observed.addresses.len(), 2);
+        // Whoever has not may not take it.
+        let mut other = self::kernel();
+        let seen = observe(&mut other);
+        assert_eq!((seen.devices.len(), &seen.foreign_devices[..]), (0, &[BRIDGE][..]));
+        kernel.apply(&[Step::SetDevice(BRIDGE, vxlan(BRIDGE))]).unwrap();
+        assert_eq!(json("ip -json link show vx-bridge")[0]["ifalias"], "causeway");
+        assert!(observe(&mut other).devices[&BRIDGE].marked);
+        // Another one of the same name has another index.
+        run("ip link del vx-bridge");
+        run("ip link add vx-bridge type vxlan id 99 dstport 4789 nolearning");
+        assert_eq!(observe(&mut kernel).foreign_devices, [BRIDGE]);
+    });
+}
+
+#[test]
 fn what_does_not_carry_our_mark_is_not_seen() {
     in_namespace(|| {
         let mut kernel = kernel();

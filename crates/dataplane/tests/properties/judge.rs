@@ -64,6 +64,22 @@ pub fn judge(desired: &Desired, observed: &Observed) {
     assert_eq!(diff(desired, &state), [], "a second run has steps");
 }
 
+/// Panics if a path that is clean in `old` and the same once `desired` is reached is another in `between`.
+pub fn unbroken(desired: &Desired, old: &Observed, between: &Observed, when: &str) {
+    let mut done = ModelKernel::new(old.clone());
+    diff(desired, old).iter().for_each(|step| drop(done.step(step)));
+    let (before, now) = (ModelKernel::new(old.clone()), ModelKernel::new(between.clone()));
+    let mut same = 0;
+    for destination in destinations(desired, old) {
+        let path = before.path(destination);
+        if path == done.path(destination) && is_clean(&path) {
+            assert_eq!(now.path(destination), path, "{destination} after {when}");
+            same += usize::from(path.is_some());
+        }
+    }
+    assert!(same > 0 || old.routes.is_empty(), "no path is the same before and after");
+}
+
 fn listing(steps: &[Step]) -> String {
     steps.iter().enumerate().map(|(at, step)| format!("{at:4} {step}\n")).collect()
 }

@@ -23,7 +23,7 @@ fn ip(arguments: &str) {
 }
 
 /// Runs `test` in a network namespace that ends with it.
-fn in_namespace(test: impl FnOnce() + Send) {
+pub fn in_namespace(test: impl FnOnce() + Send) {
     let result = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
@@ -38,14 +38,14 @@ fn in_namespace(test: impl FnOnce() + Send) {
 }
 
 /// The host of [`World::tell_host`], in earnest.
-fn make_host() {
+pub fn make_host() {
     ip("link set lo up");
     ip("link add eth0 type veth peer name peer0");
     ip("link set eth0 up");
     ip("link set peer0 up");
 }
 
-fn set_underlay(world: &World) {
+pub fn set_underlay(world: &World) {
     ip(&format!("link set eth0 mtu {}", world.underlay_mtu));
     let mut host = Observed::default();
     world.tell_host(&mut host);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod drift;
+mod interrupted;
 mod judge;
 mod linux;
 mod plans;

@@ -311,3 +311,16 @@ fn a_device_goes_first_if_its_address_is_a_peers_by_now() {
     let gone = steps.iter().position(|step| step == "ip link del vx-bridge").unwrap();
     assert!(steps[..gone].iter().all(|step| step.starts_with("ip route del")), "{steps:#?}");
 }
+
+#[test]
+fn a_device_without_our_alias_gets_it_back_and_nothing_else_is_done() {
+    let world = with_remote(Role::Node, remote(Shape::Nodes));
+    let clean = settled(&world);
+    let mut observed = clean.clone();
+    observed.devices.values_mut().for_each(|device| device.marked = false);
+    let wanted = wanted(&world, &observed);
+    judge::judge(&wanted, &observed);
+    let steps = diff(&wanted, &observed);
+    assert!(matches!(steps[..], [Step::SetDevice(..)]), "{steps:?}");
+    assert_eq!(reach(&wanted, observed), clean);
+}

@@ -39,8 +39,7 @@ pub(super) const ROWS: &[Row] = drifts![
     "route-removed": "route removed",
         "to=$(ip route show table 4876 | awk '{print $1; exit}'); ip route del $to table 4876";
     "route-changed": "route changed",
-        "ip route show table 4876 | awk '/via/ {print $1, $(NF-1), $NF; exit}' >/dev/null
-line=$(ip -o route show table 4876 | grep ' via ' | head -n1); to=${line%% *}
+        "line=$(ip -o route show table 4876 | grep ' via ' | grep -v nhid | head -n1); to=${line%% *}
 metric=$(echo \"$line\" | sed 's/.*metric \\([0-9]*\\).*/\\1/'); ip route replace $to dev eth0 metric $metric table 4876 proto 197";
     "route-doubled": "route doubled with another metric",
         "to=$(ip route show table 4876 | awk '{print $1; exit}'); ip route add $to dev vx-bridge metric 77 table 4876 proto 197";
@@ -62,19 +61,20 @@ members=$(echo $line | cut -d' ' -f4); ip nexthop replace id $id group ${members
         "line=$(nft -a list table inet causeway | awk '/chain/ {chain=$2} /handle/ && !/chain|set|table/ {print chain, $NF; exit}'); nft delete rule inet causeway ${line% *} handle ${line#* }";
     "nft-rule-added": "nftables rule added to our table",
         "chain=$(nft list table inet causeway | awk '/chain/ {print $2; exit}'); nft insert rule inet causeway $chain ip saddr 192.0.2.1 counter";
-    "nft-element-deleted": "element of an nftables set deleted", "@element delete";
-    "nft-element-added": "element added to an nftables set", "@element add";
+    "nft-element-deleted": "element of an nftables set deleted",
+        "of=$(nft list set inet causeway bridge_vteps4 | grep -o '172[0-9.]*' | head -n1); nft delete element inet causeway bridge_vteps4 \"{ $of }\"";
+    "nft-element-added": "element added to an nftables set", "nft add element inet causeway bridge_vteps4 '{ 192.0.2.77 }'";
     "sysctl-changed": "reverse path filter of the tunnel device made strict",
         "sysctl -qw net.ipv4.conf.vx-bridge.rp_filter=1";
     "sysctl-forwarding": "forwarding switched off", "sysctl -qw net.ipv4.ip_forward=0";
     "sysctl-redirects": "redirects of the tunnel device switched on",
         "sysctl -qw net.ipv4.conf.vx-bridge.send_redirects=1";
     "nft-flushed": "all of nftables flushed, others load theirs again (firewalld)",
-        "nft list tables | grep -v 'inet causeway' | while read word table; do nft -s list table $table; done >/tmp/others
-nft flush ruleset; nft -f /tmp/others; rm /tmp/others";
+        "nft list tables | grep -v 'inet causeway' | while read word table; do nft -s list table $table; done >/run/causeway-lab/others
+nft flush ruleset; nft -f /run/causeway-lab/others";
     "routes-and-rules-flushed": "our routing table and all rules flushed (NetworkManager)",
         "ip route flush table 4876; ip -6 route flush table 4876; ip rule flush; ip -6 rule flush
-ip rule add priority 32766 lookup main; ip rule add priority 32767 lookup default; ip -6 rule add priority 32766 lookup main";
+ip rule add priority 32766 lookup main protocol kernel; ip rule add priority 32767 lookup default protocol kernel; ip -6 rule add priority 32766 lookup main protocol kernel";
     "notifications-overrun": "thousands of changes at once while the agent is held up",
         "pid=$(cat /run/causeway-lab/pid/agent_alpha_n1); kill -STOP $pid
 for n in $(seq 1 6000); do echo \"route add 203.0.113.$((n % 250 + 1))/32 dev eth0 metric $n table 77\"; done | ip -batch -

@@ -56,11 +56,10 @@ for n in 1 2 3; do ip nexthop add id $n via 198.18.1.$n dev a onlink; done
 ip nexthop add id 10 group 1/2/3
 ip route add 10.2.0.0/16 nhid 10
 look() {{ for n in $(seq 0 {last}); do echo route get 10.2.0.$n from 198.18.0.1; done | ip -o -batch - | sed \"s/.* via //; s/ .*//\"; }}
-look >/tmp/before
+look >/run/causeway-lab/before
 ip nexthop replace id 10 group 2/3
-look >/tmp/after
-paste /tmp/before /tmp/after
-rm /tmp/before /tmp/after'",
+look >/run/causeway-lab/after
+paste /run/causeway-lab/before /run/causeway-lab/after'",
         last = FLOWS - 1
     );
     let shown = run(lab, "underlay", &script)?;

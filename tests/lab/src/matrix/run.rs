@@ -119,8 +119,8 @@ impl Matrix {
         let logged = Logged::read(lab)?;
         let paths = case.hit.iter().chain(case.spared).copied();
         let streams = Streams::start(lab, paths, false)?;
-        let began = Instant::now();
         perform(lab, case.inject, gateway)?;
+        let began = Instant::now();
         let mut measured = Measured::default();
         match self.wait_for(case.expect, gateway, snapshot.as_ref()) {
             Ok(at) => measured.took = Some(at.duration_since(began)),
