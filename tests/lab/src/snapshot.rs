@@ -41,6 +41,7 @@ const RESTLESS: &[&str] = &[
     "forward_delay_timer",
     "message_age_timer",
     "topology_change_timer",
+    "unbalanced_time",
 ];
 
 /// Sysctls below `/proc/sys/net` that are read: those that an overlay may touch.
@@ -82,21 +83,55 @@ fn settle(value: &mut Value) {
     }
 }
 
-/// A snapshot without interface indexes and handles.
+/// A snapshot without the numbers that the kernel, or who writes to it, gives to what is made anew: interface indexes,
+/// handles, numbers of next hops. What refers to a next hop says what it is instead.
 pub(crate) fn without_numbers(snapshot: &Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(fields) => {
-                ["ifindex", "handle"].iter().for_each(|number| drop(fields.remove(*number)));
-                fields.values_mut().for_each(strip);
-            }
-            Value::Array(values) => values.iter_mut().for_each(strip),
-            _ => {}
-        }
+    let empty = Vec::new();
+    let hops = snapshot["nexthops"].as_array().unwrap_or(&empty);
+    let single = |hop: &Value| format!("{} {} {}", hop["gateway"], hop["dev"], hop["protocol"]);
+    let mut names: BTreeMap<u64, String> = BTreeMap::new();
+    for hop in hops.iter().filter(|hop| hop["group"].is_null()) {
+        names.extend(hop["id"].as_u64().map(|id| (id, single(hop))));
     }
+    let groups = hops.iter().filter_map(|hop| Some((hop["id"].as_u64()?, hop["group"].as_array()?)));
+    let groups: Vec<(u64, String)> = groups
+        .map(|(id, members)| {
+            let of = |member: &Value| {
+                member["id"].as_u64().and_then(|id| names.get(&id).cloned()).unwrap_or_default()
+            };
+            let mut members: Vec<String> = members.iter().map(of).collect();
+            members.sort();
+            (id, members.join(", "))
+        })
+        .collect();
+    names.extend(groups);
     let mut value = snapshot.clone();
-    strip(&mut value);
+    strip(&mut value, &names);
     value
+}
+
+fn strip(value: &mut Value, names: &BTreeMap<u64, String>) {
+    match value {
+        Value::Object(fields) => {
+            ["ifindex", "handle"].iter().for_each(|number| drop(fields.remove(*number)));
+            for (field, value) in fields.iter_mut() {
+                strip(value, names);
+                let name =
+                    value.as_u64().and_then(|id| names.get(&id)).filter(|_| field == "id" || field == "nhid");
+                if let Some(name) = name {
+                    *value = Value::String(name.clone());
+                }
+                // Members stand in the order of their numbers.
+                if let Some(members) =
+                    value.as_array_mut().filter(|_| field == "group" || field == "nexthops")
+                {
+                    members.sort_by_key(Value::to_string);
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| strip(value, names)),
+        _ => {}
+    }
 }
 
 fn sysctls() -> Value {
@@ -170,4 +205,36 @@ fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
 pub(crate) fn parse(text: &str) -> Result<Value> {
     serde_json::from_str(text)
         .map_err(|e| LabError::Document { what: "the snapshot".to_owned(), message: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn snapshot(ids: [u64; 3]) -> Value {
+        let [a, b, group] = ids;
+        json!({
+            "nexthops": [
+                {"id": a, "gateway": "198.18.1.1", "dev": "vx-bridge"},
+                {"id": b, "gateway": "198.18.1.2", "dev": "vx-bridge"},
+                {"id": group, "group": [{"id": a.min(b)}, {"id": a.max(b)}]},
+            ],
+            "routes4": [{"dst": "10.2.0.0/16", "nhid": group}],
+        })
+    }
+
+    #[test]
+    fn next_hops_are_told_apart_by_what_they_are_and_not_by_their_numbers() {
+        let (one, other) = (snapshot([1, 2, 9]), snapshot([7, 3, 4]));
+        assert!(!difference(&one, &other).is_empty());
+        assert_eq!(difference(&without_numbers(&one), &without_numbers(&other)), Vec::<String>::new());
+        let mut moved = snapshot([7, 3, 4]);
+        moved["nexthops"][1]["gateway"] = json!("198.18.1.3");
+        assert!(!difference(&without_numbers(&one), &without_numbers(&moved)).is_empty());
+        let mut lost = snapshot([7, 3, 4]);
+        lost["routes4"][0]["nhid"] = json!(3);
+        assert!(!difference(&without_numbers(&one), &without_numbers(&lost)).is_empty());
+    }
 }

@@ -1,6 +1,7 @@
 //! `causeway-lab faults`.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,7 +39,9 @@ pub(crate) struct FaultsArgs {
 pub(crate) fn main(program: &Path, args: &FaultsArgs) -> Result<ExitCode> {
     let all = rows();
     if args.list {
-        all.iter().for_each(|row| println!("{:<28} {}", row.name, row.fault));
+        let list: String = all.iter().map(|row| format!("{:<28} {}\n", row.name, row.fault)).collect();
+        // A reader that went away early has seen enough.
+        let _ = std::io::stdout().write_all(list.as_bytes());
         return Ok(ExitCode::SUCCESS);
     }
     let chosen = choose(all, &args.only)?;

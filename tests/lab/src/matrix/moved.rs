@@ -48,11 +48,11 @@ pub(super) fn resilient(matrix: &Matrix) -> Result<Measured> {
 pub(super) fn plain(lab: &Lab) -> Result<Measured> {
     let script = format!(
         "unshare -n sh -ec '
-ip link add a type veth peer name b
-ip link set a up
-ip link set b up
-ip address add 198.18.0.1/32 dev a
-for n in 1 2 3; do ip nexthop add id $n via 198.18.1.$n dev a onlink; done
+ip link add one0 type veth peer name two0
+ip link set one0 up
+ip link set two0 up
+ip address add 198.18.0.1/32 dev one0
+for n in 1 2 3; do ip nexthop add id $n via 198.18.1.$n dev one0 onlink; done
 ip nexthop add id 10 group 1/2/3
 ip route add 10.2.0.0/16 nhid 10
 look() {{ for n in $(seq 0 {last}); do echo route get 10.2.0.$n from 198.18.0.1; done | ip -o -batch - | sed \"s/.* via //; s/ .*//\"; }}

@@ -90,6 +90,9 @@ impl MatrixReport {
     }
 }
 
+/// The most characters of a reason that a table shows; the JSON has all.
+const WHY: usize = 200;
+
 /// What the columns say.
 const MEANING: &str = "
 Sent and lost are UDP packets with their echoes, one every 5 ms on each pair of pods and family: over the gateways from outside
@@ -119,7 +122,10 @@ fn cells(row: &Outcome) -> [String; 8] {
     };
     let verdict = match (&row.misses[..], &row.late[..]) {
         ([], []) => "holds".to_owned(),
-        (misses, late) => format!("DOES NOT HOLD: {}", [misses, late].concat().join("; ").replace('\n', " ")),
+        (misses, late) => {
+            let why = [misses, late].concat().join("; ").replace(['\n', '|'], " ");
+            format!("DOES NOT HOLD: {}", why.chars().take(WHY).collect::<String>())
+        }
     };
     [
         row.fault.clone(),
