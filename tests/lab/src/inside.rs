@@ -26,6 +26,9 @@ use crate::state::{State, to_json};
 use crate::topology::{ControlPlane, Endpoint};
 use crate::{bed, echo, kubernetes, matrix, membership, snapshot};
 
+/// How long a stream waits for its first answer before it gives up.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
+
 /// What can be done in a bed.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum BedCommand {
@@ -266,14 +269,23 @@ fn stream(options: &StreamOptions) -> Result<()> {
     }
     let address = knowledge.address_between(&options.from, &options.to, options.family());
     let address = address.ok_or_else(|| LabError::UnknownEndpoint(format!("address of {}", options.to)))?;
-    let stop = AtomicBool::new(false);
+    let (stop, begun) = (AtomicBool::new(false), AtomicBool::new(false));
     let report = thread::scope(|scope| {
         scope.spawn(|| {
             let mut rest = [0; 64];
             while matches!(io::stdin().lock().read(&mut rest), Ok(n) if n > 0) {}
             stop.store(true, Ordering::Relaxed);
         });
+        scope.spawn(|| {
+            // Whoever waits for the first answer is not to wait for ever.
+            let end = Instant::now() + FIRST_ANSWER;
+            while !begun.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(50));
+                stop.fetch_or(Instant::now() >= end, Ordering::Relaxed);
+            }
+        });
         stream::run(options, address, &stop, || {
+            begun.store(true, Ordering::Relaxed);
             let _ = print("begun");
         })
     })?;

@@ -73,7 +73,10 @@ members=$(echo $line | cut -d' ' -f4); ip nexthop replace id $id group ${members
         "nft list tables | grep -v 'inet causeway' | while read word table; do nft -s list table $table; done >/run/causeway-lab/others
 nft flush ruleset; nft -f /run/causeway-lab/others";
     "routes-and-rules-flushed": "our routing table and all rules flushed (NetworkManager)",
-        "ip route flush table 4876; ip -6 route flush table 4876; ip rule flush; ip -6 rule flush
+        "for v in -4 -6; do
+ip $v route flush table 4876 2>/dev/null || ip $v route show table 4876 | grep -v '^[[:space:]]' | cut -d' ' -f1 | while read to; do ip $v route del $to table 4876; done
+ip $v rule flush
+done
 ip rule add priority 32766 lookup main protocol kernel; ip rule add priority 32767 lookup default protocol kernel; ip -6 rule add priority 32766 lookup main protocol kernel";
     "notifications-overrun": "thousands of changes at once while the agent is held up",
         "pid=$(cat /run/causeway-lab/pid/agent_alpha_n1); kill -STOP $pid

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::act::{perform, run};
 use super::judge::{Measured, Moved, Outcome, judge};
 use super::paths::{Path, Streams};
-use super::row::{Bound, Case, Expect, Groups, Kind, Row};
+use super::row::{Act, Bound, Case, Expect, Groups, Kind, Row};
 use super::users::{self, Carried, Logged, USERS};
 use super::{kills, load, moved};
 use crate::deadline::wait_until;
@@ -76,8 +76,14 @@ impl Matrix {
         match measured {
             Ok(measured) => judge(row, bound, repaired, measured),
             Err(error) => {
-                // What is still broken must not spoil the next row.
-                let _ = perform(&self.lab, &[super::row::Act::Fault("heal")], "");
+                // What is still broken must not spoil the next row; if it cannot be mended, that one says so.
+                let mend = match row.kind {
+                    Kind::Once(case) => case.mend,
+                    _ => &[Act::Fault("heal")],
+                };
+                for gateway in users::GATEWAYS {
+                    let _ = perform(&self.lab, mend, gateway);
+                }
                 Outcome::failed(row, bound, &error)
             }
         }

@@ -42,7 +42,7 @@ pub(super) const ROWS: &[Row] = &[
         &[
             Act::Run(
                 NODE,
-                "ip address add 172.16.0.99/22 dev eth0; ip address del 172.16.0.11/22 dev eth0
+                "ip address del 172.16.0.11/22 dev eth0; ip address add 172.16.0.99/22 dev eth0
 ip route replace default via 172.16.0.1 dev eth0",
             ),
             Act::Patch(NODE, r#"{"addresses": ["172.16.0.99", "fd20::b"]}"#),
@@ -51,7 +51,7 @@ ip route replace default via 172.16.0.1 dev eth0",
         &[
             Act::Run(
                 NODE,
-                "ip address add 172.16.0.11/22 dev eth0; ip address del 172.16.0.99/22 dev eth0
+                "ip address del 172.16.0.99/22 dev eth0; ip address add 172.16.0.11/22 dev eth0
 ip route replace default via 172.16.0.1 dev eth0",
             ),
             Act::Patch(NODE, r#"{"addresses": ["172.16.0.11", "fd20::b"]}"#),
