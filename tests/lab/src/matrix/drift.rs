@@ -1,6 +1,6 @@
 //! Every kind of thing that is ours, removed, changed or doubled by somebody else.
 
-use super::row::{Act, Case, Class, Kind, Row};
+use super::row::{Act, Case, Class, Expect, Heard, Kind, Row};
 
 /// Where all of it happens: a node with devices, forwarding entries, single routes, groups, rules and nftables.
 const NODE: &str = "alpha/n1";
@@ -15,9 +15,8 @@ macro_rules! drifts {
     };
 }
 
-/// In scripts: a MAC with a forwarding entry, an overlay address with a neighbour, a route by its prefix, a next hop that
-/// is in a group, a group.
-pub(super) const ROWS: &[Row] = drifts![
+/// Entries are those of `gamma/n1`, which has the underlay address 172.16.8.11 and the pods 10.3.0.0/24: a path leads there.
+const EACH: &[Row] = drifts![
     "device-deleted": "tunnel device deleted", "ip link del vx-bridge";
     "device-address-removed": "addresses of the tunnel device removed", "ip address flush dev vx-bridge";
     "device-address-added": "another address on the tunnel device", "ip address add 198.51.100.7/32 dev vx-bridge";
@@ -26,25 +25,25 @@ pub(super) const ROWS: &[Row] = drifts![
     "device-mac-changed": "MAC of the tunnel device changed", "ip link set vx-bridge address 02:00:00:00:00:77";
     "device-alias-changed": "link alias of the tunnel device changed", "ip link set vx-bridge alias other";
     "fdb-removed": "forwarding entry removed",
-        "mac=$(bridge fdb show dev vx-bridge | awk '/dst/ {print $1; exit}'); bridge fdb del $mac dev vx-bridge";
+        "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); bridge fdb del $mac dev vx-bridge";
     "fdb-changed": "forwarding entry changed",
-        "mac=$(bridge fdb show dev vx-bridge | awk '/dst/ {print $1; exit}'); bridge fdb replace $mac dev vx-bridge dst 192.0.2.9";
+        "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); bridge fdb replace $mac dev vx-bridge dst 192.0.2.9";
     "fdb-doubled": "forwarding entry doubled",
-        "bridge fdb append 00:00:00:00:00:00 dev vx-bridge dst 192.0.2.9";
+        "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); bridge fdb append $mac dev vx-bridge dst 192.0.2.9 || bridge fdb append 00:00:00:00:00:00 dev vx-bridge dst 192.0.2.9";
     "neighbour-removed": "neighbour removed",
-        "to=$(ip neighbour show dev vx-bridge nud permanent | awk '{print $1; exit}'); ip neighbour del $to dev vx-bridge";
+        "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); to=$(ip neighbour show dev vx-bridge nud permanent | awk -v mac=$mac '$3 == mac {print $1; exit}'); ip neighbour del $to dev vx-bridge";
     "neighbour-changed": "neighbour changed",
-        "to=$(ip neighbour show dev vx-bridge nud permanent | awk '{print $1; exit}'); ip neighbour replace $to dev vx-bridge lladdr 02:00:00:00:00:99 nud permanent";
+        "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); to=$(ip neighbour show dev vx-bridge nud permanent | awk -v mac=$mac '$3 == mac {print $1; exit}'); ip neighbour replace $to dev vx-bridge lladdr 02:00:00:00:00:99 nud permanent";
     "neighbours-flushed": "all neighbours flushed", "ip neighbour flush dev vx-bridge nud permanent";
     "route-removed": "route removed",
-        "to=$(ip route show table 4876 | awk '{print $1; exit}'); ip route del $to table 4876";
+        "ip route del 10.3.0.0/24 table 4876";
     "route-changed": "route changed",
-        "line=$(ip -o route show table 4876 | grep ' via ' | grep -v nhid | head -n1); to=${line%% *}
+        "to=10.3.0.0/24; line=$(ip -o route show $to table 4876)
 metric=$(echo \"$line\" | sed 's/.*metric \\([0-9]*\\).*/\\1/'); ip route replace $to dev eth0 metric $metric table 4876 proto 197";
     "route-doubled": "route doubled with another metric",
-        "to=$(ip route show table 4876 | awk '{print $1; exit}'); ip route add $to dev vx-bridge metric 77 table 4876 proto 197";
+        "ip route add 10.3.0.0/24 dev vx-bridge metric 77 table 4876 proto 197";
     "route6-removed": "IPv6 routes removed",
-        "for to in $(ip -6 route show table 4876 | cut -d' ' -f1); do ip -6 route del $to table 4876; done";
+        "for to in $(ip -6 -o route show table 4876 | cut -d' ' -f1); do ip -6 route del $to table 4876; done";
     "nexthop-removed": "next hop of a group removed",
         "ip nexthop del id $(ip nexthop show protocol 197 | awk '/via/ {print $2; exit}')";
     "group-removed": "next-hop group removed, and with it its routes",
@@ -74,13 +73,52 @@ members=$(echo $line | cut -d' ' -f4); ip nexthop replace id $id group ${members
 nft flush ruleset; nft -f /run/causeway-lab/others";
     "routes-and-rules-flushed": "our routing table and all rules flushed (NetworkManager)",
         "for v in -4 -6; do
-ip $v route flush table 4876 2>/dev/null || ip $v route show table 4876 | grep -v '^[[:space:]]' | cut -d' ' -f1 | while read to; do ip $v route del $to table 4876; done
+ip $v route flush table 4876 2>/dev/null || ip $v -o route show table 4876 | cut -d' ' -f1 | while read to; do ip $v route del $to table 4876; done
 ip $v rule flush
 done
 ip rule add priority 32766 lookup main protocol kernel; ip rule add priority 32767 lookup default protocol kernel; ip -6 rule add priority 32766 lookup main protocol kernel";
-    "notifications-overrun": "thousands of changes at once while the agent is held up",
+];
+
+/// Faults of which the kernel notifies the agent, and more of them than it has room for.
+const MANY: Row = Row {
+    name: "notifications-overrun",
+    fault: "thousands of changes at once while the agent is held up",
+    class: Class::Drift,
+    kind: Kind::Once(Case {
+        expect: Expect::Repaired(NODE, Heard::Overrun),
+        ..Case::drift(NODE, &[Act::Run(NODE, OVERRUN)])
+    }),
+};
+
+const OVERRUN: &str =
         "pid=$(cat /run/causeway-lab/pid/agent_alpha_n1); kill -STOP $pid
 for n in $(seq 1 6000); do echo \"route add 203.0.113.$((n % 250 + 1))/32 dev eth0 metric $n table 77\"; done | ip -batch -
 ip route flush table 77
-to=$(ip route show table 4876 | awk '{print $1; exit}'); ip route del $to table 4876; kill -CONT $pid";
-];
+ip route del 10.3.0.0/24 table 4876; kill -CONT $pid";
+
+/// What is not ours stays while what is ours is put right, however much alike it looks.
+const FOREIGN: Row = Row {
+    name: "foreign-things",
+    fault: "things of others that look like ours, and one of ours changed",
+    class: Class::Drift,
+    kind: Kind::Once(Case {
+        before: &[Act::Run(
+            NODE,
+            "ip route add 203.0.113.0/24 dev eth0 table 4876
+ip rule add priority 4870 table 4876
+ip nexthop add id 4876 dev eth0
+ip link add vx-other type vxlan id 77 dstport 4999 local 127.0.0.1
+nft add table ip causeway; nft add chain ip causeway prerouting",
+        )],
+        mend: &[Act::Run(
+            NODE,
+            "nft delete table ip causeway; ip link del vx-other; ip nexthop del id 4876
+ip rule del priority 4870; ip route del 203.0.113.0/24 dev eth0 table 4876",
+        )],
+        ..Case::drift(NODE, &[Act::Run(NODE, "ip link set vx-bridge mtu 1300; ip rule del priority 4876")])
+    }),
+};
+
+pub(super) fn rows() -> Vec<Row> {
+    [EACH, &[MANY, FOREIGN]].concat()
+}

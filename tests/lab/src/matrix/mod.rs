@@ -34,5 +34,5 @@ pub use run::{Matrix, Settings};
 
 /// All rows, in the order in which they are run.
 pub fn rows() -> Vec<Row> {
-    [failover::ROWS, drift::ROWS, hitless::ROWS, underlay::ROWS, load::ROWS].concat()
+    [failover::ROWS, &drift::rows(), hitless::ROWS, underlay::ROWS, load::ROWS].concat()
 }

@@ -86,13 +86,22 @@ pub(super) enum Expect {
     /// The gateway leaves the groups of all nodes that use it, and is named in their status.
     FailsOver,
     /// The kernel state of this node is as it was, and its agent has written it.
-    Repaired(&'static str),
+    Repaired(&'static str, Heard),
     /// The kernel state of this node is as it was for all this time, and no agent has written anything.
     Untouched(&'static str, Duration),
     /// A script on this node succeeds.
     Holds(&'static str, &'static str),
     /// The condition GatewaysReachable of this node gets this reason, and no gateway leaves its groups.
     Reported(&'static str, &'static str),
+}
+
+/// How an agent hears of a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Heard {
+    /// By a notification of it.
+    Notified,
+    /// By being told that notifications were lost.
+    Overrun,
 }
 
 /// What a fault may cost.
@@ -135,7 +144,7 @@ impl Case {
         Case {
             before: &[],
             inject,
-            expect: Expect::Repaired(node),
+            expect: Expect::Repaired(node, Heard::Notified),
             mend: &[],
             hit: &[Path::ToGateways, Path::ToNode],
             spared: &[Path::Elsewhere],

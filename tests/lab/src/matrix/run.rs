@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::act::{perform, run};
 use super::judge::{Measured, Moved, Outcome, judge};
 use super::paths::{Path, Streams};
-use super::row::{Act, Bound, Case, Expect, Groups, Kind, Row};
+use super::row::{Act, Bound, Case, Expect, Groups, Heard, Kind, Row};
 use super::users::{self, Carried, Logged, USERS};
 use super::{kills, load, moved};
 use crate::deadline::wait_until;
@@ -67,7 +67,7 @@ impl Matrix {
     /// Runs a row. What goes wrong with it is part of the outcome.
     pub fn run(&self, row: &Row) -> Outcome {
         let (bound, repaired, measured) = match row.kind {
-            Kind::Once(case) => (case.bound, matches!(case.expect, Expect::Repaired(_)), self.once(&case)),
+            Kind::Once(case) => (case.bound, matches!(case.expect, Expect::Repaired(..)), self.once(&case)),
             Kind::Kills => (kills::BOUND, false, kills::run(self)),
             Kind::Moved(Groups::Resilient) => (Bound::Within(1000), false, moved::resilient(self)),
             Kind::Moved(Groups::Plain) => (Bound::Reported, false, moved::plain(&self.lab)),
@@ -119,7 +119,7 @@ impl Matrix {
         let gateway = users::busiest(lab, &before)?;
         perform(lab, case.before, gateway)?;
         let snapshot = match case.expect {
-            Expect::Repaired(node) | Expect::Untouched(node, _) => Some(lab.node(node)?.snapshot()?),
+            Expect::Repaired(node, _) | Expect::Untouched(node, _) => Some(lab.node(node)?.snapshot()?),
             _ => None,
         };
         let logged = Logged::read(lab)?;
@@ -162,7 +162,7 @@ impl Matrix {
                 let what = format!("{gateway} to leave all groups");
                 wait_until(&what, DEADLINE, || users::left_groups(lab, gateway).map(now))
             }
-            Expect::Repaired(node) => wait_until(&format!("{node} to be as before"), DEADLINE, || {
+            Expect::Repaired(node, _) => wait_until(&format!("{node} to be as before"), DEADLINE, || {
                 let differences = differences(lab, node, before)?;
                 Ok(now(if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }))
             }),
@@ -210,8 +210,8 @@ fn account(expect: Expect, logged: &Logged, measured: &mut Measured) {
     let Measured { misses, by, .. } = measured;
     *by = match expect {
         Expect::FailsOver => "failover on each node".to_owned(),
-        Expect::Repaired(_) if logged.overruns > 0 => "agent, after lost notifications".to_owned(),
-        Expect::Repaired(_) => "agent".to_owned(),
+        Expect::Repaired(_, Heard::Overrun) => "agent, after lost notifications".to_owned(),
+        Expect::Repaired(_, Heard::Notified) => "agent".to_owned(),
         Expect::Untouched(..) => "nothing to do".to_owned(),
         Expect::Holds(..) => "new plan, agents".to_owned(),
         Expect::Reported(_, reason) => format!("reported: {reason}"),
@@ -220,8 +220,11 @@ fn account(expect: Expect, logged: &Logged, measured: &mut Measured) {
         Expect::FailsOver if logged.deaths < USERS.len() => {
             misses.push(format!("only {} agents say that a gateway died", logged.deaths));
         }
-        Expect::Repaired(node) if logged.writes.get(node) == Some(&0) => {
+        Expect::Repaired(node, _) if logged.writes.get(node) == Some(&0) => {
             misses.push(format!("the agent of {node} has written nothing: the fault changed nothing"));
+        }
+        Expect::Repaired(_, Heard::Overrun) if logged.overruns == 0 => {
+            misses.push("no notifications were lost".to_owned());
         }
         Expect::Untouched(..) if logged.all_writes() > 0 => {
             misses.push(format!("agents wrote to the kernel: {:?}", logged.writes));
