@@ -5,15 +5,16 @@ use super::row::{Act, Bound, Case, Class, Expect, Kind, Row};
 
 /// The node whose underlay changes.
 const NODE: &str = "alpha/n1";
+/// One whose CNI has no device that goes with the underlay's.
+const OTHER: &str = "gamma/n1";
 
 /// Keeps addresses and routes of a node's uplink, which it loses when it goes.
-pub(super) const KEEP_UPLINK: &str = "cd /run/causeway-lab
-ip route save dev eth0 >uplink.routes; ip -6 route save dev eth0 >uplink.routes6
-ip address save dev eth0 >uplink.addresses";
-/// Puts them back as whoever manages the node's network would. What the kernel has put back itself is there already.
-pub(super) const RESTORE_UPLINK: &str = "cd /run/causeway-lab
-ip link set eth0 up; ip address restore <uplink.addresses 2>/dev/null || true
-ip route restore <uplink.routes 2>/dev/null || true; ip -6 route restore <uplink.routes6 2>/dev/null || true";
+pub(super) const KEEP_UPLINK: &str = r#"{
+ip -o address show dev eth0 scope global | awk '{print "address replace", $4, "dev eth0", ($3 == "inet6") ? "nodad" : ""}'
+for v in -4 -6; do ip $v route show dev eth0 | grep -v 'proto kernel' | awk '{print "route replace", $0, "dev eth0"}'; done
+} >/run/causeway-lab/uplink"#;
+/// Puts them back as whoever manages the node's network would.
+pub(super) const RESTORE_UPLINK: &str = "ip link set eth0 up; ip -batch /run/causeway-lab/uplink";
 
 const fn row(
     name: &'static str,
@@ -45,7 +46,7 @@ pub(super) const ROWS: &[Row] = &[
                 "ip address del 172.16.0.11/22 dev eth0; ip address add 172.16.0.99/22 dev eth0
 ip route replace default via 172.16.0.1 dev eth0",
             ),
-            Act::Patch(NODE, r#"{"addresses": ["172.16.0.99", "fd20::b"]}"#),
+            Act::Patch(NODE, r#"{"underlay": ["172.16.0.99", "fd20::b"]}"#),
         ],
         ("gamma/n1", "bridge fdb show dev vx-bridge | grep -q 'dst 172.16.0.99'"),
         &[
@@ -54,7 +55,7 @@ ip route replace default via 172.16.0.1 dev eth0",
                 "ip address del 172.16.0.99/22 dev eth0; ip address add 172.16.0.11/22 dev eth0
 ip route replace default via 172.16.0.1 dev eth0",
             ),
-            Act::Patch(NODE, r#"{"addresses": ["172.16.0.11", "fd20::b"]}"#),
+            Act::Patch(NODE, r#"{"underlay": ["172.16.0.11", "fd20::b"]}"#),
         ],
         Bound::Within(1000),
     ),
@@ -70,12 +71,12 @@ ip route replace default via 172.16.0.1 dev eth0",
         "underlay-device-gone",
         "underlay device of a node gone and back",
         &[
-            Act::Run(NODE, KEEP_UPLINK),
+            Act::Run(OTHER, KEEP_UPLINK),
             // Into the underlay's network and back again.
-            Act::Run(NODE, "ip link set eth0 netns 1; nsenter --target 1 --net ip link set eth0 netns $$"),
-            Act::Run(NODE, RESTORE_UPLINK),
+            Act::Run(OTHER, "ip link set eth0 netns 1; nsenter --target 1 --net ip link set eth0 netns $$"),
+            Act::Run(OTHER, RESTORE_UPLINK),
         ],
-        (NODE, "ip route get 172.16.4.1"),
+        (OTHER, "ip route get 172.16.4.1"),
         &[],
         Bound::Within(1000),
     ),
