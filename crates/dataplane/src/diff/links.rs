@@ -1,6 +1,6 @@
 //! Which devices come, change and go, and what of their entries that takes with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use causeway_model::Family;
@@ -10,27 +10,37 @@ use crate::device::Device;
 use crate::state::{Desired, Observed, ObservedDevice, Vxlan};
 use crate::step::Step;
 
-/// Devices that must go before the desired ones can be made: of the same name but with attributes
-/// that the kernel cannot change, of another name with the tunnel numbers of a desired one, or with
-/// an address that is a peer's by now, which the kernel takes for no gateway as long as it is local.
-pub(super) fn in_the_way(desired: &Desired, observed: &Observed) -> Vec<Device> {
-    let numbers = |vxlan: &Vxlan| (vxlan.vni, vxlan.port, Family::of(vxlan.local));
-    let is_of_peer = |address: IpAddr| {
-        let on = |device: &Device| desired.neighbours.get(&(*device, address)).is_some();
-        desired.devices.keys().any(on)
-    };
-    let with_address_of_peer: BTreeSet<Device> = observed
-        .addresses
-        .iter()
-        .filter(|((_, address), ())| is_of_peer(*address))
-        .map(|((device, _), ())| *device)
-        .collect();
-    let blocks = |(device, there): &(&Device, &ObservedDevice)| match desired.devices.get(*device) {
-        _ if with_address_of_peer.contains(*device) => true,
-        Some(same) => !there.vxlan.can_become(same),
-        None => desired.devices.values().any(|other| numbers(other) == numbers(&there.vxlan)),
-    };
-    observed.devices.iter().filter(blocks).map(|(device, _)| *device).collect()
+/// What must go before anything of the desired state can be made.
+pub(super) struct InTheWay {
+    /// Devices of the same name but with attributes that the kernel cannot change, or of another name with
+    /// the tunnel numbers of a desired one.
+    pub devices: Vec<Device>,
+    /// Addresses on other devices that are a peer's by now: the kernel takes them for no gateway as long as
+    /// they are local.
+    pub addresses: Vec<(Device, IpAddr)>,
+}
+
+impl InTheWay {
+    pub fn find(desired: &Desired, observed: &Observed) -> InTheWay {
+        let numbers = |vxlan: &Vxlan| (vxlan.vni, vxlan.port, Family::of(vxlan.local));
+        let blocks = |(device, there): &(&Device, &ObservedDevice)| match desired.devices.get(*device) {
+            Some(same) => !there.vxlan.can_become(same),
+            None => desired.devices.values().any(|other| numbers(other) == numbers(&there.vxlan)),
+        };
+        let devices: Vec<Device> =
+            observed.devices.iter().filter(blocks).map(|(device, _)| *device).collect();
+        let is_of_peer = |address: IpAddr| {
+            desired.devices.keys().any(|device| desired.neighbours.get(&(*device, address)).is_some())
+        };
+        let addresses = observed.addresses.iter().map(|(key, ())| *key);
+        let addresses =
+            addresses.filter(|(on, address)| !devices.contains(on) && is_of_peer(*address)).collect();
+        InTheWay { devices, addresses }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty() && self.addresses.is_empty()
+    }
 }
 
 /// Devices as they should be and as they are; none of them has to be made anew.

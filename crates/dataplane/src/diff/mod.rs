@@ -17,7 +17,7 @@ mod teardown;
 pub use failover::failover;
 
 use crate::device::Device;
-use crate::diff::links::Links;
+use crate::diff::links::{InTheWay, Links};
 use crate::diff::next_hops::NextHops;
 use crate::diff::routes::Routes;
 use crate::diff::settings::Settings;
@@ -38,7 +38,7 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Vec<Step> {
 /// time: at 100,000 peers all of them together are larger than the states.
 pub fn each_step(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) {
     let desired = spare::without(desired, &observed.foreign_devices);
-    let doomed = links::in_the_way(&desired, observed);
+    let doomed = InTheWay::find(&desired, observed);
     if doomed.is_empty() {
         converge(&desired, observed, take);
     } else {

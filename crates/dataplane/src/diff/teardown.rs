@@ -1,4 +1,5 @@
-//! Devices that must be made anew, since the kernel cannot change VNI, port or local address.
+//! Devices that must be made anew, since the kernel cannot change VNI, port or family of the local address,
+//! and addresses that must leave this node before it can use them as a gateway.
 //!
 //! Everything on them is removed first, in the one order that is safe: a device or next hop that
 //! is deleted under its routes makes the kernel walk all routes once per next hop with the network
@@ -13,19 +14,20 @@ use causeway_model::{Family, Prefix};
 use crate::desired::host::IPV6_MIN_MTU;
 use crate::desired::sysctls;
 use crate::device::Device;
+use crate::diff::links::InTheWay;
 use crate::state::{Desired, Hop, NextHop, NextHopId, Observed, ObservedGroup, Route};
 use crate::step::Step;
 use crate::table::Table;
 
-/// Emits the steps that remove the `doomed` devices and returns what is there after them.
+/// Emits the steps that remove what is `doomed` and returns what is there after them.
 pub(super) fn tear_down(
-    doomed: &[Device],
+    doomed: &InTheWay,
     desired: &Desired,
     observed: &Observed,
     take: &mut dyn FnMut(Step),
 ) -> Observed {
-    let stays = |device: &Device| !doomed.contains(device);
-    let addresses = shelter_addresses(&stays, desired, observed, take);
+    let stays = |device: &Device| !doomed.devices.contains(device);
+    let addresses = shelter_addresses(doomed, desired, observed, take);
     let NextHopsLeft { singles, groups, removed } = split_next_hops(&stays, observed, take);
     let has_source = |source: IpAddr| {
         addresses.iter().any(|((_, address), ())| *address == source)
@@ -35,7 +37,8 @@ pub(super) fn tear_down(
     removed_routes.sort_by_key(|(prefix, metric)| (prefix.len(), Reverse(*metric)));
     removed_routes.into_iter().for_each(|(prefix, metric)| take(Step::DelRoute(prefix, metric)));
     removed.into_iter().for_each(|id| take(Step::DelNextHop(id)));
-    doomed.iter().for_each(|device| take(Step::DelDevice(*device)));
+    doomed.addresses.iter().for_each(|(device, address)| take(Step::DelAddress(*device, *address)));
+    doomed.devices.iter().for_each(|device| take(Step::DelDevice(*device)));
 
     let Observed {
         devices,
@@ -79,18 +82,19 @@ pub(super) fn tear_down(
     }
 }
 
-/// Adds own addresses to the devices that stay, before a doomed one takes the last instance along:
-/// routes with a source address that is gone vanish with it.
+/// Adds own addresses to the devices that stay, before the last instance of one goes: routes with a source
+/// address that is gone vanish with it.
 fn shelter_addresses(
-    stays: &dyn Fn(&Device) -> bool,
+    doomed: &InTheWay,
     desired: &Desired,
     observed: &Observed,
     take: &mut dyn FnMut(Step),
 ) -> Table<(Device, IpAddr), ()> {
+    let stays = |device: &Device| !doomed.devices.contains(device);
     let mut left: Vec<_> = observed
         .addresses
         .iter()
-        .filter(|((device, _), ())| stays(device))
+        .filter(|(key, ())| stays(&key.0) && !doomed.addresses.contains(key))
         .map(|(key, ())| (*key, ()))
         .collect();
     for ((device, address), ()) in desired.addresses.iter() {

@@ -1,5 +1,6 @@
 //! The judge of a change: shares no code with what it judges but the types and the model kernel.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -37,7 +38,7 @@ pub fn judge(desired: &Desired, observed: &Observed) {
         for (i, path) in paths.iter().enumerate() {
             let (old, new) = (&before[i], &after[i]);
             let fine = if old == new {
-                path == old || !is_clean(old)
+                path == old || !is_clean(old) || loses_source(destinations[i], desired, observed)
             } else if !strict || !is_clean(old) || !is_clean(new) {
                 true
             } else if new.is_none() {
@@ -89,12 +90,13 @@ fn moves_packets(step: &Step) -> bool {
     !matches!(step, Step::SetSysctl(..) | Step::Firewall(_) | Step::AddNextHop(..) | Step::AddGroup(..))
 }
 
-/// Whether no device has to go before others can be made, and none gets another MAC or outer address: each
-/// of its paths changes by that alone. A device that just goes does so after everything else.
+/// Whether no device and no address has to go before others can be made, and none gets another MAC or outer
+/// address: each of its paths changes by that alone. One that just goes does so after everything else.
 fn is_gentle(steps: &[Step], observed: &Observed) -> bool {
-    let is_end = |step: &Step| matches!(step, Step::DelDevice(_) | Step::SetSysctl(..));
+    let is_end =
+        |step: &Step| matches!(step, Step::DelAddress(..) | Step::DelDevice(_) | Step::SetSysctl(..));
     steps.iter().enumerate().all(|(at, step)| match step {
-        Step::DelDevice(_) => steps[at..].iter().all(is_end),
+        Step::DelAddress(..) | Step::DelDevice(_) => steps[at..].iter().all(is_end),
         Step::SetDevice(device, vxlan) => {
             let now = &observed.devices[device].vxlan;
             now.local == vxlan.local && now.up && (now.mtu >= 1280) == (vxlan.mtu >= 1280)
@@ -102,6 +104,15 @@ fn is_gentle(steps: &[Step], observed: &Observed) -> bool {
         Step::SetMac(..) => false,
         _ => true,
     })
+}
+
+/// Whether the route to `destination` has a source address that is a peer's in the end: no route can keep it
+/// while this node makes the peer its gateway.
+fn loses_source(destination: IpAddr, desired: &Desired, observed: &Observed) -> bool {
+    let covers = observed.routes.iter().filter(|((prefix, _), _)| prefix.contains(destination));
+    let source = covers.max_by_key(|((prefix, metric), _)| (prefix.len(), Reverse(*metric)));
+    let source = source.and_then(|(_, route)| route.src);
+    desired.neighbours.iter().any(|((_, address), _)| Some(*address) == source)
 }
 
 /// Whether entries that exist are given another content: then a path through them changes with
