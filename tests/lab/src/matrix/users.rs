@@ -106,14 +106,12 @@ pub fn carried(lab: &Lab) -> Result<Carried> {
 
 /// Where the kernel of `node` sends packets of these flows, which come from its own pods.
 pub fn look_up(lab: &Lab, node: &str, flows: &[(IpAddr, IpAddr)]) -> Result<Carried> {
-    let mut script = String::new();
     let mut devices = BTreeMap::new();
-    for (from, _) in flows {
-        if !devices.contains_key(from) {
-            let shown = act::run(lab, node, &format!("ip -o route get {from}"))?;
-            devices.insert(*from, word_after(&shown, "dev").unwrap_or_default().to_owned());
-        }
+    for from in flows.iter().map(|(from, _)| *from).collect::<BTreeSet<IpAddr>>() {
+        let shown = act::run(lab, node, &format!("ip -o route get {from}"))?;
+        devices.insert(from, word_after(&shown, "dev").unwrap_or_default().to_owned());
     }
+    let mut script = String::new();
     for (from, to) in flows {
         let device = &devices[from];
         script.push_str(&format!("route get {to} from {from} iif {device}\n"));
