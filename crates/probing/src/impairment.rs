@@ -24,16 +24,21 @@ const SHARE: (usize, usize) = (5, 2);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recent {
     lost: VecDeque<bool>,
+    /// Probes lost since the last answer. They count once there is another: until then it may be a death.
+    run: usize,
     many: bool,
 }
 
 impl Recent {
     /// Counts a probe.
     pub fn count(&mut self, lost: bool) {
-        if self.lost.len() == WINDOW {
-            self.lost.pop_front();
+        if lost {
+            self.run += 1;
+            return;
         }
-        self.lost.push_back(lost);
+        self.lost.extend(std::iter::repeat_n(true, std::mem::take(&mut self.run)));
+        self.lost.push_back(false);
+        self.lost.drain(..self.lost.len().saturating_sub(WINDOW));
         let (all, share) = (self.lost.len(), if self.many { SHARE.1 } else { SHARE.0 });
         if all >= LEAST {
             self.many = self.lost.iter().filter(|lost| **lost).count() * 100 >= all * share;
@@ -61,6 +66,11 @@ pub const LARGE_PER_SECOND: u32 = 50;
 pub const LOST_AFTER: u32 = 8;
 /// So many in a row must be answered after that.
 const FINE_AFTER: u32 = 3;
+/// Time between two probes of full size to a target, if there are so many targets.
+pub(crate) fn period(targets: u32) -> Duration {
+    EVERY.max(Duration::from_secs(1) * targets / LARGE_PER_SECOND)
+}
+
 /// In the number of a probe: it is of full size.
 pub(crate) const LARGE: u32 = 1 << 31;
 
@@ -86,8 +96,9 @@ pub(crate) struct Large {
 }
 
 impl Large {
+    /// The first one is due at `first`.
     pub fn new(first: Instant) -> Large {
-        Large { seq: 0, fate: Fate::Settled, due: first + EVERY, lost_run: 0, answered_run: 0, lost: false }
+        Large { seq: 0, fate: Fate::Settled, due: first, lost_run: 0, answered_run: 0, lost: false }
     }
 
     /// When the next one is due.
@@ -119,7 +130,7 @@ impl Large {
     /// The next one could not be sent from here, which says nothing.
     pub fn not_sent(&mut self, at: Instant, targets: u32) {
         self.seq = self.seq.wrapping_add(1) & !LARGE;
-        self.due = at + EVERY.max(Duration::from_secs(1) * targets / LARGE_PER_SECOND);
+        self.due = at + period(targets);
     }
 
     /// The answer to the probe `seq` came. Returns whether it is the last one that was sent.
@@ -163,7 +174,9 @@ mod tests {
         (0..200).for_each(|n| recent.count(n % 100 == 0));
         assert!(!recent.loses());
         (0..200).for_each(|_| recent.count(true));
+        assert!(!recent.loses(), "it may be dead");
         recent.forget();
+        recent.count(false);
         assert!(!recent.loses());
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::detector::{Detector, State};
-use crate::impairment::{Impairment, LARGE, Large};
+use crate::impairment::{Impairment, LARGE, Large, period};
 use crate::{Status, Target};
 
 /// Probes a second that a node sends at most, to all targets together: 2,000 packets of 110 bytes, below
@@ -143,7 +143,7 @@ impl Roster {
                 let member = Member {
                     target: target.clone(),
                     detector,
-                    large: Large::new(due),
+                    large: Large::new(now + self.random_below(period(many))),
                     told: (State::Alive, BTreeSet::new()),
                     due,
                     touched: false,

@@ -192,6 +192,10 @@ fn a_dead_target_has_no_other_fault_and_none_when_it_comes_back() {
     let mut world = World::new(22, 3);
     world.run(Duration::from_secs(20));
     world.dead = vec![address(1)];
+    for _ in 0..1000 {
+        world.run(5 * MS);
+        assert!(world.impairments(1).is_empty(), "{:?}", world.impairments(1));
+    }
     world.run(Duration::from_secs(60));
     assert_eq!((world.state(1), world.impairments(1)), (State::Dead, BTreeSet::new()));
     world.dead.clear();
@@ -219,7 +223,9 @@ fn what_large_probes_cost_is_bounded_however_many_targets_there_are() {
         let mut world = World::new(24, targets);
         world.run(Duration::from_secs(100));
         let most = 100 * u64::from(targets).min(u64::from(LARGE_PER_SECOND));
-        assert!(world.large <= most && world.large * 2 >= most, "{targets}: {}", world.large);
+        // Each may be in the middle of its period at the end.
+        assert!(world.large <= most + u64::from(targets), "{targets}: {}", world.large);
+        assert!(world.large * 2 >= most, "{targets}: {}", world.large);
     }
 }
 
