@@ -28,8 +28,8 @@ const EACH: &[Row] = drifts![
         "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); bridge fdb del $mac dev vx-bridge";
     "fdb-changed": "forwarding entry changed",
         "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); bridge fdb replace $mac dev vx-bridge dst 192.0.2.9";
-    "fdb-doubled": "forwarding entry doubled",
-        "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); bridge fdb append $mac dev vx-bridge dst 192.0.2.9 || bridge fdb append 00:00:00:00:00:00 dev vx-bridge dst 192.0.2.9";
+    "fdb-doubled": "forwarding entry for floods added",
+        "bridge fdb append 00:00:00:00:00:00 dev vx-bridge dst 192.0.2.9";
     "neighbour-removed": "neighbour removed",
         "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); to=$(ip neighbour show dev vx-bridge nud permanent | awk -v mac=$mac '$3 == mac {print $1; exit}'); ip neighbour del $to dev vx-bridge";
     "neighbour-changed": "neighbour changed",
