@@ -281,7 +281,11 @@ fn stream(options: &StreamOptions) -> Result<()> {
             let end = Instant::now() + FIRST_ANSWER;
             while !begun.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(50));
-                stop.fetch_or(Instant::now() >= end, Ordering::Relaxed);
+                if Instant::now() >= end && !begun.load(Ordering::Relaxed) {
+                    eprintln!("causeway-lab: no answer from {} to {}", options.to, options.from);
+                    // Standard input may stay open for as long as somebody waits for us.
+                    std::process::exit(1);
+                }
             }
         });
         stream::run(options, address, &stop, || {

@@ -8,10 +8,11 @@ const NODE: &str = "alpha/n1";
 /// One whose CNI has no device that goes with the underlay's.
 const OTHER: &str = "gamma/n1";
 
-/// Keeps addresses and routes of a node's uplink, which it loses when it goes.
+/// Keeps the addresses of a node's uplink, which go with it, and all routes: those that name such an address as their
+/// source go as well.
 pub(super) const KEEP_UPLINK: &str = r#"{
 ip -o address show dev eth0 scope global | awk '{print "address replace", $4, "dev eth0", ($3 == "inet6") ? "nodad" : ""}'
-for v in -4 -6; do ip $v route show dev eth0 | grep -v 'proto kernel' | awk '{print "route replace", $0, "dev eth0"}'; done
+for v in -4 -6; do ip -o $v route show | grep -v 'proto kernel' | sed 's/^/route replace /'; done
 } >/run/causeway-lab/uplink"#;
 /// Puts them back as whoever manages the node's network would.
 pub(super) const RESTORE_UPLINK: &str = "ip link set eth0 up; ip -batch /run/causeway-lab/uplink";
