@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -49,6 +50,10 @@ pub struct Options {
     /// were not measured are left out.
     #[arg(long)]
     pub quick: bool,
+    /// How many ClusterNodes the large hub of suite `scale` has. The bounds are for 100,000, whose writing
+    /// takes an API server on 2 cores a quarter of an hour.
+    #[arg(long, value_name = "N", default_value = "20000")]
+    pub hub_nodes: NonZeroU32,
     #[command(subcommand)]
     measure: Option<Measure>,
 }
