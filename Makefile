@@ -37,7 +37,7 @@ demo-kubernetes: deps kubernetes release ## a hub and two members with real cont
 test: deps build kubernetes ## all tests
 	$(NS) cargo test --locked --workspace
 
-bench: deps kubernetes release ## figures against their bounds; SUITE=plan, sizes, apply, converge or scale for one of them
+bench: deps kubernetes release ## figures against their bounds; SUITE=plan, sizes, apply, path, converge or scale for one of them
 	$(NS) $(TARGET)/release/causeway-bench --report bench/report $(addprefix --suite ,$(SUITE))
 
 lint: deps ## formatting, clippy, documentation, allowed dependencies
