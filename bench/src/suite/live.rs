@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use causeway_lab::{Action, CheckOptions, Fault, Lab, Programs, Topology, wait_until};
 
 use crate::args::Options;
-use crate::child::Measurement;
+use crate::child::run_in;
 use crate::measure::{Writing, Written};
 use crate::report::Section;
 use crate::row::{MIB, Row, Unit};
@@ -83,13 +83,7 @@ impl Bed {
         let server = if server == "hub" { server.to_owned() } else { format!("cluster-{server}") };
         let kubeconfig = PathBuf::from(format!("/run/causeway-lab/kubernetes/{server}-admin.conf"));
         let writing = Writing { kubeconfig, namespace: namespace.to_owned(), what, first, count };
-        let program = std::env::current_exe()?.display().to_string();
-        let input = serde_json::to_string(&writing)?;
-        let output = self.lab.exec("underlay", &[&program, "measure", Writing::NAME, &input])?;
-        if !output.status.success() {
-            bail!("writing {what:?}: {}", output.stderr);
-        }
-        Ok(serde_json::from_str(&output.stdout)?)
+        run_in(&self.lab, &writing).with_context(|| format!("writing {what:?}"))
     }
 
     /// A program's memory in bytes as the kernel counts it: resident now, and at most until now.
