@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tests and labs need network and mount namespaces: root, or a user namespace where that is allowed.
 NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)
 
-.PHONY: help deps build kubernetes release image demo demo-kubernetes test faults bench lint crds fmt clean
+.PHONY: help deps build kubernetes release image demo demo-kubernetes test faults bench instructions lint crds fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,8 +40,11 @@ test: deps build kubernetes ## all tests
 faults: deps release ## every fault of the matrix with packets under way, one table, docs/faults.md and docs/faults.json; ONLY=NAME for one
 	$(TARGET)/release/causeway-lab faults $(addprefix --only ,$(ONLY)) $(if $(ONLY),,--report docs)
 
-bench: deps kubernetes release ## figures against their bounds; SUITE=plan, sizes, apply, converge or scale for one of them
+bench: deps kubernetes release ## figures against their bounds; SUITE=plan, sizes, apply, path, converge or scale for one of them
 	$(NS) $(TARGET)/release/causeway-bench --report bench/report $(addprefix --suite ,$(SUITE))
+
+instructions: deps ## count the instructions of hot paths anew and record them in bench/instructions.json
+	CAUSEWAY_WRITE_INSTRUCTIONS=1 cargo test --locked --workspace --test guard
 
 lint: deps ## formatting, clippy, documentation, allowed dependencies
 	cargo fmt --all --check

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -13,6 +14,8 @@ pub enum Suite {
     Sizes,
     /// Programming a kernel: rates, whole pipelines, checks, memory.
     Apply,
+    /// What a path between pods costs: round trips, connections, bytes, against what others use.
+    Path,
     /// From an event to traffic, on real API servers.
     Converge,
     /// Many nodes at real API servers: time, memory, writes.
@@ -23,6 +26,13 @@ pub enum Suite {
 pub enum Work {
     /// Measure and report.
     Bench(Options),
+    /// Measure nothing: write the page of figures from an earlier report.
+    Docs {
+        /// The directory of the report.
+        report: PathBuf,
+        /// The directory of the page.
+        directory: PathBuf,
+    },
     /// Do one measurement in this process, and print its outcome as one line of JSON.
     Measure {
         /// Which measurement.
@@ -42,13 +52,20 @@ pub struct Options {
     /// Measure only this; may be given more than once. Default: everything.
     #[arg(long = "suite", value_enum, value_name = "SUITE")]
     pub suites: Vec<Suite>,
-    /// Write report.json and report.md into this directory.
+    /// Write report.json, report.md and plots into this directory.
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Small sizes and few repetitions: shows in a minute that everything runs. Bounds of sizes that
     /// were not measured are left out.
     #[arg(long)]
     pub quick: bool,
+    /// How many ClusterNodes the large hub of suite `scale` has. The bounds are for 100,000, whose writing
+    /// takes an API server on 2 cores a quarter of an hour.
+    #[arg(long, value_name = "N", default_value = "20000")]
+    pub hub_nodes: NonZeroU32,
+    /// Measure nothing: from the report in the directory of --report write benchmarks.md, with plots, into this one.
+    #[arg(long, value_name = "DIR", requires = "report", conflicts_with_all = ["suites", "quick"])]
+    docs: Option<PathBuf>,
     #[command(subcommand)]
     measure: Option<Measure>,
 }
@@ -70,9 +87,10 @@ impl Options {
 /// Reads the command line; on a mistake says so and exits with 2.
 pub fn parse() -> Work {
     let mut options = Options::parse();
-    match options.measure.take() {
-        Some(Measure::Measure { name, input }) => Work::Measure { name, input },
-        None => Work::Bench(options),
+    match (options.measure.take(), options.docs.take(), options.report.clone()) {
+        (Some(Measure::Measure { name, input }), ..) => Work::Measure { name, input },
+        (None, Some(directory), Some(report)) => Work::Docs { report, directory },
+        (None, ..) => Work::Bench(options),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use causeway_lab::Lab;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -53,6 +54,20 @@ pub fn run<M: Measurement>(measurement: &M) -> Result<M::Outcome> {
     }
     let line = String::from_utf8(output.stdout).context("outcome of a measurement")?;
     serde_json::from_str(&line).with_context(|| format!("outcome of measurement {}: {line}", M::NAME))
+}
+
+/// Measures in a new process inside a bed, in the network of its underlay.
+///
+/// # Errors
+/// If the process fails, in its own words.
+pub fn run_in<M: Measurement>(lab: &Lab, measurement: &M) -> Result<M::Outcome> {
+    let program = std::env::current_exe().context("finding this program")?.display().to_string();
+    let input = serde_json::to_string(measurement)?;
+    let output = lab.exec("underlay", &[&program, "measure", M::NAME, &input])?;
+    if !output.status.success() {
+        bail!("{}: {}: {}", M::NAME, output.status, output.stderr.trim());
+    }
+    serde_json::from_str(&output.stdout).with_context(|| format!("outcome of measurement {}", M::NAME))
 }
 
 /// `unshare` of util-linux, which every distribution has; who is not root needs a user namespace too.

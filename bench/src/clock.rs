@@ -41,7 +41,12 @@ pub fn timed_children<T>(work: impl FnOnce() -> T) -> Result<(T, Spent)> {
     Ok((result, spent))
 }
 
-fn thread_time() -> Result<Duration> {
+/// Processor time of the calling thread, in user space and in the kernel. Where the kernel does not account for
+/// interrupts apart, what it does for the thread's packets is in it.
+///
+/// # Errors
+/// If the system has no such clock.
+pub fn thread_time() -> Result<Duration> {
     let now = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("CLOCK_THREAD_CPUTIME_ID")?;
     Ok(now.into())
 }

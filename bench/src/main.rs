@@ -9,7 +9,9 @@
 mod args;
 mod child;
 mod clock;
+mod docs;
 mod measure;
+mod plot;
 mod report;
 mod row;
 mod statistics;
@@ -20,6 +22,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let done = match args::parse() {
         args::Work::Bench(options) => suite::run(&options),
+        args::Work::Docs { report, directory } => {
+            docs::write(&report, &directory).map(|()| ExitCode::SUCCESS)
+        }
         args::Work::Measure { name, input } => child::answer(&name, &input),
     };
     done.unwrap_or_else(|error| {

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
-
-use crate::row::Row;
 use causeway_lab::machine::Machine;
+use serde::{Deserialize, Serialize};
+
+use crate::plot;
+use crate::row::{Row, Verdict};
 
 /// Figures that belong together.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Section {
     /// What they are about.
@@ -26,17 +27,41 @@ impl Section {
     pub fn new(title: impl Into<String>, note: impl Into<String>) -> Section {
         Section { title: title.into(), note: note.into(), rows: Vec::new() }
     }
+
+    /// As Markdown; `plots` is what comes before the name of its plot.
+    pub fn markdown(&self, plots: &str) -> String {
+        let mut text = format!("## {}\n\n", self.title);
+        if !self.note.is_empty() {
+            text.push_str(&format!("{}\n\n", self.note));
+        }
+        if plot::svg(self).is_some() {
+            text.push_str(&format!("![{}]({plots}{})\n\n", self.title, self.plot_file()));
+        }
+        text.push_str("| what | figure | bound | holds |\n| --- | ---: | ---: | --- |\n");
+        for row in &self.rows {
+            text.push_str(&format!("| {} |\n", row.cells().join(" | ")));
+        }
+        text
+    }
+
+    /// The file of its plot, if it has one.
+    pub fn plot_file(&self) -> String {
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let name: String = self.title.chars().map(letter).collect();
+        let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
+        format!("{}.svg", words.join("-"))
+    }
 }
 
 /// A whole run.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Where it was taken.
     pub machine: Machine,
     /// Why its figures deserve little trust, if so.
     pub doubts: Vec<String>,
-    /// Whether every bound holds and every measurement was taken.
+    /// Whether every bound was judged and holds, and every measurement was taken.
     pub holds: bool,
     /// What could not be measured, and why.
     pub failures: Vec<String>,
@@ -47,7 +72,8 @@ pub struct Report {
 impl Report {
     /// Puts a run together.
     pub fn new(machine: Machine, sections: Vec<Section>, failures: Vec<String>) -> Report {
-        let broken = sections.iter().flat_map(|section| &section.rows).any(|row| row.holds() == Some(false));
+        let fails = |row: &Row| matches!(row.verdict(), Verdict::Broken | Verdict::NotJudged);
+        let broken = sections.iter().flat_map(|section| &section.rows).any(fails);
         Report {
             doubts: machine.doubts(),
             holds: !broken && failures.is_empty(),
@@ -57,14 +83,23 @@ impl Report {
         }
     }
 
-    /// Writes `report.json` and `report.md` into `directory`, which is made if it is not there.
+    /// Writes `report.json`, `report.md` and a plot for each section with quotients into `directory`, which is made if
+    /// it is not there. Plots of an earlier run are removed.
     ///
     /// # Errors
     /// If a file cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
         fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
         let json = serde_json::to_string_pretty(self)? + "\n";
-        for (name, text) in [("report.json", json), ("report.md", self.markdown())] {
+        for file in fs::read_dir(directory)?.flatten().map(|entry| entry.path()) {
+            if file.extension().is_some_and(|end| end == "svg") {
+                fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
+            }
+        }
+        let plots =
+            self.sections.iter().filter_map(|section| Some((section.plot_file(), plot::svg(section)?)));
+        let texts = [("report.json".to_owned(), json), ("report.md".to_owned(), self.markdown())];
+        for (name, text) in texts.into_iter().chain(plots) {
             let path = directory.join(name);
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         }
@@ -74,14 +109,7 @@ impl Report {
     fn markdown(&self) -> String {
         let mut text = format!("# Bench\n\n{}\n", self.preface());
         for section in &self.sections {
-            text.push_str(&format!("\n## {}\n\n", section.title));
-            if !section.note.is_empty() {
-                text.push_str(&format!("{}\n\n", section.note));
-            }
-            text.push_str("| what | figure | bound | holds |\n| --- | ---: | ---: | --- |\n");
-            for row in &section.rows {
-                text.push_str(&format!("| {} |\n", row.cells().join(" | ")));
-            }
+            text.push_str(&format!("\n{}", section.markdown("")));
         }
         text
     }
@@ -147,6 +175,22 @@ mod tests {
         assert!(Report::new(machine(), good(), Vec::new()).holds);
         assert!(!Report::new(machine(), vec![section(rows())], Vec::new()).holds);
         assert!(!Report::new(machine(), good(), vec!["apply: no rights".to_owned()]).holds);
+    }
+
+    #[test]
+    fn plots_are_written_for_quotients_and_old_ones_go() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("old.svg"), "").unwrap();
+        let mut section = section(rows());
+        section.title = "Round trips, 1 byte".to_owned();
+        for row in &mut section.rows {
+            (row.unit, row.interval) = (Unit::Ratio, Some((row.value, row.value)));
+        }
+        Report::new(Watch::start().finish(), vec![section], Vec::new()).write(directory.path()).unwrap();
+        assert!(directory.path().join("round-trips-1-byte.svg").exists());
+        assert!(!directory.path().join("old.svg").exists());
+        let markdown = fs::read_to_string(directory.path().join("report.md")).unwrap();
+        assert!(markdown.contains("![Round trips, 1 byte](round-trips-1-byte.svg)"), "{markdown}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::statistics::Estimate;
 
@@ -10,7 +10,7 @@ use crate::statistics::Estimate;
 pub const MIB: f64 = 1024.0 * 1024.0;
 
 /// What a figure is held to.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Bound {
     /// At most this.
@@ -22,7 +22,7 @@ pub enum Bound {
 }
 
 /// Unit of a figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Unit {
     /// Seconds, shown in the unit that fits.
@@ -35,12 +35,14 @@ pub enum Unit {
     Count,
     /// Entries per second.
     Rate,
+    /// Bits per second.
+    BitRate,
     /// The exponent of a power law.
     Exponent,
 }
 
 /// One measured figure.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
     /// What was measured.
@@ -54,12 +56,31 @@ pub struct Row {
     pub unit: Unit,
     /// What it is held to.
     pub bound: Bound,
+    /// What is said beside the figure, for example the difference beside a quotient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
+    /// Why the figure can be no ground for a verdict, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+}
+
+/// What a figure says of its bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// There is no bound.
+    Unbounded,
+    /// The bound holds.
+    Holds,
+    /// It does not.
+    Broken,
+    /// The figure deserves too little trust to say.
+    NotJudged,
 }
 
 impl Row {
     /// A figure without a bound.
     pub fn shown(what: impl Into<String>, value: f64, unit: Unit) -> Row {
-        Row { what: what.into(), value, interval: None, unit, bound: Bound::None }
+        Row { what: what.into(), value, interval: None, unit, bound: Bound::None, beside: None, doubt: None }
     }
 
     /// The same, held to be no larger than `bound`.
@@ -80,7 +101,29 @@ impl Row {
         Row { interval, ..Row::shown(what, estimate.median, unit) }
     }
 
-    /// Whether the bound holds; `None` where there is none. The whole interval must hold it, not only
+    /// The same, with something said beside it.
+    #[must_use]
+    pub fn beside(self, text: impl Into<String>) -> Row {
+        Row { beside: Some(text.into()), ..self }
+    }
+
+    /// The same, not to be judged where there is a doubt.
+    #[must_use]
+    pub fn doubted(self, doubt: Option<String>) -> Row {
+        Row { doubt: doubt.or(self.doubt), ..self }
+    }
+
+    /// What the figure says of its bound.
+    pub fn verdict(&self) -> Verdict {
+        match self.holds() {
+            None => Verdict::Unbounded,
+            Some(_) if self.doubt.is_some() => Verdict::NotJudged,
+            Some(true) => Verdict::Holds,
+            Some(false) => Verdict::Broken,
+        }
+    }
+
+    /// Whether the bound holds, doubts left aside; `None` where there is none. The whole interval must hold it, not only
     /// the median, and what is not a number holds none.
     pub fn holds(&self) -> Option<bool> {
         let (low, high) = self.interval.unwrap_or((self.value, self.value));
@@ -103,12 +146,18 @@ impl Row {
             Some((low, high)) => format!("{} [{}, {}]", show(self.value), show(low), show(high)),
             None => show(self.value).to_string(),
         };
-        let holds = match self.holds() {
-            Some(true) => "holds",
-            Some(false) => "DOES NOT HOLD",
-            None => "",
+        let value = match &self.beside {
+            Some(beside) => format!("{value} ({beside})"),
+            None => value,
         };
-        [self.what.clone(), value, bound, holds.to_owned()]
+        let verdict = match (self.verdict(), &self.doubt) {
+            (Verdict::Holds, _) => "holds".to_owned(),
+            (Verdict::Broken, _) => "DOES NOT HOLD".to_owned(),
+            (Verdict::NotJudged, Some(doubt)) => format!("not judged: {doubt}"),
+            (_, Some(doubt)) => format!("doubtful: {doubt}"),
+            (_, None) => String::new(),
+        };
+        [self.what.clone(), value, bound, verdict]
     }
 }
 
@@ -125,9 +174,11 @@ impl fmt::Display for Shown {
             Unit::Bytes if value < 10.0 * 1024.0 => write!(f, "{value:.0} B"),
             Unit::Bytes if value < 1024.0 * 1024.0 => write!(f, "{:.1} KiB", value / 1024.0),
             Unit::Bytes => write!(f, "{:.1} MiB", value / 1024.0 / 1024.0),
+            Unit::Ratio if value < 1.995 => write!(f, "{value:.3}×"),
             Unit::Ratio => write!(f, "{value:.2}×"),
             Unit::Count if value.fract() != 0.0 => write!(f, "{value:.2}"),
             Unit::Count => write!(f, "{value:.0}"),
+            Unit::BitRate => write!(f, "{:.2} Gb/s", value / 1e9),
             Unit::Rate => write!(f, "{:.0}k/s", value / 1e3),
             Unit::Exponent => write!(f, "n^{value:.2}"),
         }
@@ -149,6 +200,15 @@ mod tests {
     }
 
     #[test]
+    fn a_doubtful_figure_is_not_judged_whatever_it_says() {
+        let row = Row::shown("round trip", 1.5, Unit::Ratio).doubted(Some("busy".to_owned()));
+        assert_eq!(row.clone().at_most(1.0).verdict(), Verdict::NotJudged);
+        assert_eq!(row.clone().at_most(2.0).cells()[3], "not judged: busy");
+        assert_eq!(row.verdict(), Verdict::Unbounded);
+        assert_eq!(row.cells()[3], "doubtful: busy");
+    }
+
+    #[test]
     fn a_figure_that_is_no_number_holds_no_bound() {
         let row = Row::shown("full plan", f64::NAN, Unit::Seconds);
         assert_eq!(row.clone().at_most(1.0).holds(), Some(false));
@@ -163,6 +223,11 @@ mod tests {
         assert_eq!(shown(2048.0, Unit::Bytes), "2048 B");
         assert_eq!(shown(65_536.0, Unit::Bytes), "64.0 KiB");
         assert_eq!(shown(16.0 * 1048576.0, Unit::Bytes), "16.0 MiB");
+        assert_eq!(
+            (shown(1.0234, Unit::Ratio), shown(3.4567, Unit::Ratio)),
+            ("1.023×".into(), "3.46×".into())
+        );
+        assert_eq!(shown(9.41e9, Unit::BitRate), "9.41 Gb/s");
         assert_eq!(shown(186_000.0, Unit::Rate), "186k/s");
         assert_eq!(shown(0.98, Unit::Exponent), "n^0.98");
     }

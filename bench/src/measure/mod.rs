@@ -5,6 +5,7 @@ mod clusterset;
 mod full_plan;
 mod network;
 mod node;
+mod path;
 mod pipeline;
 mod rate;
 mod single_changes;
@@ -20,6 +21,7 @@ pub use agent_memory::{AgentMemory, AgentProcess, Held};
 pub use clusterset::{ClusterSet, Mix, Stack};
 pub use full_plan::FullPlan;
 pub use node::Convergence;
+pub use path::{Bulk, Counter, Exchanges, Mode, Path, Placement, Protocol, Slice, Transfer, Walk};
 pub use pipeline::{Pipeline, Round};
 pub use rate::{Entry, Rates, Trial, Writer};
 pub use single_changes::{Change, Changed, SingleChanges};
@@ -30,6 +32,9 @@ pub use writer::{Writing, Written};
 pub fn by_name(name: &str, input: &str) -> Option<Result<String>> {
     Some(match name {
         AgentMemory::NAME => measure::<AgentMemory>(input),
+        Bulk::NAME => measure::<Bulk>(input),
+        Exchanges::NAME => measure::<Exchanges>(input),
+        Walk::NAME => measure::<Walk>(input),
         AgentProcess::NAME => measure::<AgentProcess>(input),
         FullPlan::NAME => measure::<FullPlan>(input),
         Pipeline::NAME => measure::<Pipeline>(input),

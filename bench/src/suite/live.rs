@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use causeway_lab::{Action, CheckOptions, Fault, Lab, Programs, Topology, wait_until};
 
 use crate::args::Options;
-use crate::child::Measurement;
+use crate::child::run_in;
 use crate::measure::{Writing, Written};
 use crate::report::Section;
 use crate::row::{MIB, Row, Unit};
@@ -18,7 +18,7 @@ use crate::suite::plan::grouped;
 /// How long a bed may take to become well.
 const WELL: Duration = Duration::from_secs(90);
 /// How long a bed may take to become quiet.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1800);
 /// How long nothing is written before all counts as done.
 const QUIET: Duration = Duration::from_secs(6);
 
@@ -83,13 +83,7 @@ impl Bed {
         let server = if server == "hub" { server.to_owned() } else { format!("cluster-{server}") };
         let kubeconfig = PathBuf::from(format!("/run/causeway-lab/kubernetes/{server}-admin.conf"));
         let writing = Writing { kubeconfig, namespace: namespace.to_owned(), what, first, count };
-        let program = std::env::current_exe()?.display().to_string();
-        let input = serde_json::to_string(&writing)?;
-        let output = self.lab.exec("underlay", &[&program, "measure", Writing::NAME, &input])?;
-        if !output.status.success() {
-            bail!("writing {what:?}: {}", output.stderr);
-        }
-        Ok(serde_json::from_str(&output.stdout)?)
+        run_in(&self.lab, &writing).with_context(|| format!("writing {what:?}"))
     }
 
     /// A program's memory in bytes as the kernel counts it: resident now, and at most until now.
@@ -287,10 +281,10 @@ pub fn hub(options: &Options) -> Result<Section> {
     const CLUSTERS: u32 = 20;
     /// Numbers of nodes of a cluster; their /28s are a /15.
     const NUMBERS: u32 = 1 << 13;
-    let count: u32 = if options.quick { 1_000 } else { 100_000 };
+    let count = if options.quick { 1_000 } else { options.hub_nodes.get().min(CLUSTERS * NUMBERS) };
     let note = format!(
-        "{} ClusterNodes of {CLUSTERS} clusters at the hub's API server. Start: network-manager is stopped and started when \
-         all is planned; time until it says that all is as planned, memory then, and what it wrote.",
+        "{} ClusterNodes of {CLUSTERS} clusters at the hub's API server, written while network-manager is away. Start: it is \
+         stopped and started when all is planned; time until it says that all is as planned, memory then, and what it wrote.",
         grouped(count as usize)
     );
     let mut section = Section::new("A large hub", note);
@@ -298,30 +292,41 @@ pub fn hub(options: &Options) -> Result<Section> {
         "controlPlane: kubernetes\nclusters:\n- {name: a, families: [IPv4], nodes: 1, serviceCIDRs: [192.168.1.0/24]}\n- {name: b, families: [IPv4], nodes: 1, serviceCIDRs: [192.168.2.0/24]}\n",
     )?;
     let each = count / CLUSTERS;
-    let began = Instant::now();
-    for cluster in 0..CLUSTERS {
-        let name = format!("simulated-{cluster}");
-        let first = cluster * NUMBERS;
-        let pods = std::net::Ipv4Addr::from((10u32 << 24 | 1 << 23) + (first << 4));
+    let names: Vec<String> = (0..CLUSTERS).map(|cluster| format!("simulated-{cluster}")).collect();
+    let namespace = |name: &str| format!("causeway-cluster-{name}");
+    for (cluster, name) in (0..).zip(&names) {
+        let pods = std::net::Ipv4Addr::from((10u32 << 24 | 1 << 23) + ((cluster * NUMBERS) << 4));
         let cluster_object = serde_json::json!({
             "apiVersion": "causeway.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name},
             "spec": {"ipFamilies": ["IPv4"], "podCIDRs": [format!("{pods}/15")]},
         });
         bed.create("hub", &cluster_object)?;
-        let namespace = format!("causeway-cluster-{name}");
         wait_until("the namespace of a cluster", LIMIT, || {
             Ok(bed
-                .kubectl("hub", &["get", "namespace", &namespace])
+                .kubectl("hub", &["get", "namespace", &namespace(name)])
                 .map(drop)
                 .map_err(|error| error.to_string()))
         })?;
-        bed.write("hub", &namespace, Written::ClusterNodes, first, each)?;
     }
+    // Those of the two real nodes would each program as many peers, on the same processors.
+    for cluster in ["a", "b"] {
+        bed.lab.fault(&Fault::ControllerManager { cluster: cluster.parse()?, action: Action::Stop })?;
+        bed.lab.node(&format!("{cluster}/n1"))?.agent(Action::Stop)?;
+    }
+    bed.lab.fault(&Fault::Manager { action: Action::Stop })?;
+    let began = Instant::now();
+    for (cluster, name) in (0..).zip(&names) {
+        bed.write("hub", &namespace(name), Written::ClusterNodes, cluster * NUMBERS, each)?;
+    }
+    let wrote = began.elapsed().as_secs_f64();
+    bed.lab.fault(&Fault::Manager { action: Action::Start })?;
+    let began = Instant::now();
     bed.wait_until_quiet(&["hub"])?;
     let took = (began.elapsed() - QUIET).as_secs_f64();
     let nodes = grouped(count as usize);
+    section.rows.push(Row::shown(format!("writing {nodes} ClusterNodes"), wrote, Unit::Seconds));
     section.rows.push(Row::shown(
-        format!("{nodes} ClusterNodes written until all is planned"),
+        "network-manager started until all is planned and written",
         took,
         Unit::Seconds,
     ));

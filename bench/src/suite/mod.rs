@@ -3,6 +3,7 @@
 mod apply;
 mod live;
 mod memory;
+mod path;
 mod plan;
 mod rates;
 mod sizes;
@@ -15,21 +16,26 @@ use crate::args::{Options, Suite};
 use crate::report::{Report, Section, table};
 use causeway_lab::machine::Watch;
 
-/// A section to be measured.
-type Measured = fn(&Options) -> Result<Section>;
+/// Measures one or several sections.
+type Measured = fn(&Options) -> Result<Vec<Section>>;
 
 /// All sections in order.
-const SECTIONS: [(Suite, &str, Measured); 9] = [
-    (Suite::Plan, "full plans", plan::full),
-    (Suite::Plan, "single changes", plan::single),
-    (Suite::Sizes, "object sizes", sizes::section),
-    (Suite::Apply, "apply rates", rates::section),
-    (Suite::Apply, "one node's pipeline", apply::section),
-    (Suite::Apply, "agent memory", memory::section),
-    (Suite::Converge, "joining nodes", live::joins),
-    (Suite::Scale, "a large member", live::members),
-    (Suite::Scale, "a large hub", live::hub),
+const SECTIONS: [(Suite, &str, Measured); 10] = [
+    (Suite::Plan, "full plans", |options| one(plan::full(options))),
+    (Suite::Plan, "single changes", |options| one(plan::single(options))),
+    (Suite::Sizes, "object sizes", |options| one(sizes::section(options))),
+    (Suite::Apply, "apply rates", |options| one(rates::section(options))),
+    (Suite::Apply, "one node's pipeline", |options| one(apply::section(options))),
+    (Suite::Apply, "agent memory", |options| one(memory::section(options))),
+    (Suite::Path, "paths between pods", path::sections),
+    (Suite::Converge, "joining nodes", |options| one(live::joins(options))),
+    (Suite::Scale, "a large member", |options| one(live::members(options))),
+    (Suite::Scale, "a large hub", |options| one(live::hub(options))),
 ];
+
+fn one(section: Result<Section>) -> Result<Vec<Section>> {
+    Ok(vec![section?])
+}
 
 /// Measures what was asked for, prints it as it comes, and writes the report. A section that cannot be
 /// measured is a failure of the run and keeps no other from being measured.
@@ -42,9 +48,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     for (_, name, measure) in SECTIONS.iter().filter(|(suite, ..)| options.wants(*suite)) {
         eprintln!("measuring {name} …");
         match measure(options) {
-            Ok(section) => {
-                println!("{}", table(&section));
-                sections.push(section);
+            Ok(measured) => {
+                measured.iter().for_each(|section| println!("{}", table(section)));
+                sections.extend(measured);
             }
             Err(error) => {
                 eprintln!("{name} could not be measured: {error:#}");

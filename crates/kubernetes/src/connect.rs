@@ -10,6 +10,9 @@ use kube_client::{Client, Config};
 const SEND: Duration = Duration::from_secs(15);
 /// How long setting up a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a server may say nothing to somebody who waits for an answer, or watches. It sends each watch a bookmark once a
+/// minute (KEP-956), so one that is silent for longer has a connection whose other end is gone.
+const SILENCE: Duration = Duration::from_secs(75);
 
 /// Where an API server is found, and as whom to speak to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,9 +76,14 @@ pub async fn connect_with(kubeconfig: &str) -> Result<Client, ConnectError> {
     client(Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(given)?)
 }
 
-fn client(mut config: Config) -> Result<Client, ConnectError> {
+fn client(config: Config) -> Result<Client, ConnectError> {
+    patient_client(config, SILENCE)
+}
+
+fn patient_client(mut config: Config, silence: Duration) -> Result<Client, ConnectError> {
     config.connect_timeout = Some(CONNECT);
     config.write_timeout = Some(SEND);
+    config.read_timeout = Some(silence);
     Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
 }
 
@@ -92,4 +100,45 @@ async fn config(access: &Access) -> Result<Config, ConnectError> {
         return Ok(config);
     }
     Config::from_kubeconfig(&options).await.map_err(|error| ConnectError::NotConfigured(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, TryStreamExt};
+    use k8s_openapi::api::core::v1::Node;
+    use kube_client::Api;
+    use kube_client::api::WatchParams;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watch_whose_server_falls_silent_ends_with_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            assert!(connection.read(&mut request).await.unwrap() > 0);
+            let bookmark = r#"{"type":"BOOKMARK","object":{"kind":"Node","apiVersion":"v1","metadata":{"resourceVersion":"7","creationTimestamp":null}}}"#;
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let chunk = format!("{head}{:x}\r\n{bookmark}\n\r\n", bookmark.len() + 1);
+            connection.write_all(chunk.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let watch = async {
+            let client =
+                patient_client(Config::new(url.parse().unwrap()), Duration::from_millis(200)).unwrap();
+            let nodes: Api<Node> = Api::all(client);
+            let mut events = nodes.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+            assert!(events.try_next().await.unwrap().is_some());
+            assert!(events.try_next().await.is_err());
+        };
+        tokio::select! {
+            () = server => unreachable!("it waits for ever"),
+            () = watch => {}
+        }
+    }
 }

@@ -17,6 +17,8 @@ pub enum Trouble {
     Unauthorized(String),
     /// What answers there has a certificate of another authority, or one of another time.
     Untrusted(String),
+    /// The server has no time for this client now (429 Too Many Requests).
+    Throttled(String),
     /// The server answers that it cannot: it starts, or is busy, or lacks something itself.
     Failing(String),
     /// There is no connection.
@@ -48,6 +50,7 @@ impl Trouble {
             404 => Trouble::NotServed(message),
             403 => Trouble::Forbidden(message),
             401 => Trouble::Unauthorized(message),
+            429 => Trouble::Throttled(message),
             _ => Trouble::Failing(message),
         }
     }
@@ -59,6 +62,7 @@ impl Trouble {
             Trouble::Forbidden(_) => "Forbidden",
             Trouble::Unauthorized(_) => "Unauthorized",
             Trouble::Untrusted(_) => "Untrusted",
+            Trouble::Throttled(_) => "Throttled",
             Trouble::Failing(_) => "Failing",
             Trouble::Unreachable(_) => "Unreachable",
         }
@@ -94,6 +98,12 @@ impl fmt::Display for Trouble {
                     "the API server is not trusted ({message}); is it another one, was its certificate authority replaced (certificate-authority of the kubeconfig), or is a clock wrong?"
                 )
             }
+            Trouble::Throttled(message) => {
+                write!(
+                    f,
+                    "the API server is too busy for this client ({message}); its FlowSchemas and PriorityLevelConfigurations say how much of it there is for whom"
+                )
+            }
             Trouble::Failing(message) => {
                 write!(f, "the API server cannot answer: {message}; look at its own log if that lasts")
             }
@@ -125,6 +135,8 @@ enum Cause {
     Conflict(String),
     #[error("not a whole object")]
     Incomplete,
+    #[error("it, or its namespace, is being deleted; it is made anew when it is gone")]
+    Going,
     #[error("the Lease is not held any more")]
     NotHeld,
     #[error("{0}")]
@@ -138,6 +150,7 @@ impl RequestError {
             Error::Api(status) => match status.code {
                 404 => Cause::NotFound(status.message.clone()),
                 409 => Cause::Conflict(status.message.clone()),
+                403 if status.message.contains("because it is being terminated") => Cause::Going,
                 400 | 422 => Cause::Invalid(status.message.clone()),
                 // What server-side apply says of a field that an older definition does not have.
                 500 if status.message.contains("field not declared in schema") => {
@@ -155,6 +168,11 @@ impl RequestError {
         RequestError { what: what.into(), cause: Cause::Incomplete }
     }
 
+    /// The error of doing `what` to an object that somebody has deleted, and that is still there.
+    pub(crate) fn going(what: impl Into<String>) -> RequestError {
+        RequestError { what: what.into(), cause: Cause::Going }
+    }
+
     /// The error of doing `what` without the Lease under which it may be done.
     pub(crate) fn not_held(what: impl Into<String>) -> RequestError {
         RequestError { what: what.into(), cause: Cause::NotHeld }
@@ -167,6 +185,7 @@ impl RequestError {
             Cause::NotFound(_) => "NotFound",
             Cause::Conflict(_) => "Conflict",
             Cause::Incomplete => "Incomplete",
+            Cause::Going => "Going",
             Cause::NotHeld => "NotHeld",
             Cause::Trouble(trouble) => trouble.class(),
         }

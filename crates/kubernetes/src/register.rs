@@ -67,7 +67,7 @@ pub enum Given {
 /// Makes the object that `manifest` describes be there, with at least the fields that it names.
 ///
 /// # Errors
-/// [`RequestError`] that says what was refused, and why.
+/// [`RequestError`] that says what was refused, and why. One that is being deleted cannot be given.
 pub async fn ensure(client: &Client, manager: &str, manifest: &Value) -> Result<Given, RequestError> {
     let Some(name) = NameRef::of(manifest) else {
         return Err(RequestError::incomplete("a manifest without apiVersion, kind and metadata.name"));
@@ -75,6 +75,9 @@ pub async fn ensure(client: &Client, manager: &str, manifest: &Value) -> Result<
     let api = name.api(client)?;
     let existing =
         api.get_opt(&name.name).await.map_err(|error| RequestError::new(format!("read {name}"), &error))?;
+    if existing.as_ref().is_some_and(|existing| existing.metadata.deletion_timestamp.is_some()) {
+        return Err(RequestError::going(format!("apply {name}")));
+    }
     if let Some(existing) = existing
         && serde_json::to_value(existing).is_ok_and(|existing| contains(&existing, manifest))
     {

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use causeway_api::{Cluster, Object, ObjectRef};
+use causeway_api::{Change, Cluster, Object, ObjectRef};
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
 use causeway_kubernetes::{Events, Failures, Held, News, Queue, Replica, RequestError, Writer, news};
@@ -87,7 +87,11 @@ impl<'a> Active<'a> {
                 .min()
                 .filter(|_| self.held.is_held());
             tokio::select! {
-                changes = self.replica.changed() => self.planning.handle(&changes),
+                changes = self.replica.changed() => {
+                    self.planning.handle(&changes);
+                    // Perhaps it went with its namespace.
+                    changes.iter().filter_map(deleted).for_each(|of| self.registrar.suspect(&of));
+                }
                 Some((key, result)) = self.requests.next() => self.finish(&key, result),
                 () = self.registrar.progress() => {}
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
@@ -176,10 +180,22 @@ impl<'a> Active<'a> {
     }
 }
 
+/// In which cluster's namespace it is.
+fn cluster(key: &ObjectRef) -> Option<ClusterName> {
+    key.namespace.as_deref().and_then(|namespace| ClusterName::from_namespace(namespace).ok())
+}
+
+/// In which cluster's namespace something was deleted.
+fn deleted(change: &Change) -> Option<ClusterName> {
+    match change {
+        Change::Deleted(key) => cluster(key),
+        Change::Applied(_) => None,
+    }
+}
+
 /// A cluster's namespace is made before anything is written in it.
 fn namespace_is_there(key: &ObjectRef, registrar: &Registrar) -> bool {
-    let cluster = key.namespace.as_deref().and_then(|namespace| ClusterName::from_namespace(namespace).ok());
-    cluster.is_none_or(|cluster| registrar.has_namespace(&cluster))
+    cluster(key).is_none_or(|cluster| registrar.has_namespace(&cluster))
 }
 
 /// What is to be told of an object that becomes as it is wanted. Links are left out: what keeps one from

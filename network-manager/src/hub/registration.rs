@@ -19,6 +19,8 @@ use crate::hub::MANAGER;
 
 /// How often what was registered is looked at again, though nothing says that it changed.
 const AGAIN: Duration = Duration::from_secs(600);
+/// How soon it is looked at when something of it was deleted: of many deletions the first counts.
+const SOON: Duration = Duration::from_secs(2);
 /// First and longest wait until it is tried again after a failure.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -97,6 +99,13 @@ impl Registrar {
             Some(Entry { task: Task::Register { has_finalizer, .. }, done, .. }) => *done || *has_finalizer,
             // What is left of a cluster that is gone, or going, may be removed.
             Some(_) | None => true,
+        }
+    }
+
+    /// Looks at the registration of a cluster soon: something of it was deleted, and that may be all.
+    pub fn suspect(&mut self, cluster: &ClusterName) {
+        if let Some(entry) = self.entries.get_mut(cluster) {
+            entry.next = entry.next.min(Instant::now() + SOON);
         }
     }
 

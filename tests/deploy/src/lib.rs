@@ -4,6 +4,7 @@ pub mod daemon;
 pub mod hub;
 pub mod identity;
 pub mod objects;
+pub mod proxy;
 pub mod samples;
 pub mod server;
 

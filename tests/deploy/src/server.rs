@@ -5,11 +5,13 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use causeway_kubernetes::{Access, Client, connect};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::proxy::Proxy;
 use crate::{eventually, kubernetes_program, mortal, succeed};
 
 const API_SERVER: &str = "kube-apiserver";
@@ -59,6 +61,24 @@ impl Server {
         server
     }
 
+    /// Asks its API server to stop, as an upgrade does: it ends each watch in good order. It is not waited for longer
+    /// than that takes, since it waits for its clients.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn stop(&mut self) {
+        let is_server = |process: &&mut Process| process.name == API_SERVER;
+        let server = self.processes.iter_mut().find(is_server).expect("one that runs");
+        succeed(Command::new("kill").arg(server.child.id().to_string()));
+        for _ in 0..50 {
+            if !matches!(server.child.try_wait(), Ok(None)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.go_away();
+    }
+
     /// Ends its API server, as by a power cut. What was written stays.
     pub fn go_away(&mut self) {
         self.processes.iter_mut().filter(|process| process.name == API_SERVER).for_each(Process::end);
@@ -102,6 +122,19 @@ impl Server {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// A way to it that can be disturbed, and the kubeconfig that takes this way in place of the straight one.
+    ///
+    /// # Panics
+    /// If files cannot be read and written.
+    pub fn through_proxy(&self, kubeconfig: &Path) -> (Proxy, PathBuf) {
+        let proxy = Proxy::to(self.port);
+        let text = fs::read_to_string(kubeconfig).expect("a kubeconfig");
+        let path = kubeconfig.with_extension("proxy.conf");
+        let port = |port: u16| format!("127.0.0.1:{port}\"");
+        fs::write(&path, text.replace(&port(self.port), &port(proxy.port()))).expect("a kubeconfig");
+        (proxy, path)
     }
 
     /// The kubeconfig of somebody who may everything.

@@ -104,7 +104,7 @@ fn build(setup: Setup) -> Result<()> {
     }
     if state.programs.is_some() {
         daemon::start_manager(&state)?;
-        for (cluster, node) in state.topology.nodes() {
+        for (cluster, node) in state.topology.nodes().filter(|(cluster, _)| cluster.linked) {
             daemon::start_agent(&state, &cluster.node_id(node))?;
         }
     }

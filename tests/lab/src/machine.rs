@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Facts without which a figure means nothing.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Machine {
     /// Kernel release.
@@ -99,7 +99,8 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-fn load_average() -> f64 {
+/// Load average of the last minute.
+pub fn load_average() -> f64 {
     let text = read("/proc/loadavg");
     text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
 }
@@ -108,6 +109,26 @@ fn total_memory(meminfo: &str) -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.unwrap_or_default() * 1024
+}
+
+/// Ticks of `/proc/stat` in a second: USER_HZ, which is 100 on every architecture that Linux has today.
+const USER_HZ: f64 = 100.0;
+
+/// Seconds that all processors have worked since the start of the machine, in user space, in the kernel and in
+/// interrupts; without what ran with lowered priority.
+pub fn busy_seconds() -> f64 {
+    busy_ticks(&read("/proc/stat")) as f64 / USER_HZ
+}
+
+fn busy_ticks(stat: &str) -> u64 {
+    let numbers = numbers(stat);
+    // user, system, irq, softirq; 1 is nice.
+    [0, 2, 5, 6].iter().filter_map(|index| numbers.get(*index)).sum()
+}
+
+fn numbers(stat: &str) -> Vec<u64> {
+    let line = stat.lines().next().unwrap_or_default();
+    line.split_whitespace().skip(1).take(8).flat_map(str::parse).collect()
 }
 
 /// Processor time of all processors in ticks (first line of `/proc/stat`).
@@ -125,8 +146,7 @@ impl Ticks {
 
     /// user nice system idle iowait irq softirq steal; what follows is counted in user and nice.
     fn parse(stat: &str) -> Ticks {
-        let line = stat.lines().next().unwrap_or_default();
-        let numbers: Vec<u64> = line.split_whitespace().skip(1).take(8).flat_map(str::parse).collect();
+        let numbers = numbers(stat);
         let at = |index: usize| numbers.get(index).copied().unwrap_or_default();
         Ticks { total: numbers.iter().sum(), idle: at(3) + at(4), steal: at(7) }
     }
@@ -156,6 +176,11 @@ mod tests {
         let between = after.since(&before);
         assert_eq!(between, Ticks { total: 100, idle: 20, steal: 10 });
         assert_eq!(between.share(between.steal), 0.1);
+    }
+
+    #[test]
+    fn what_ran_with_lowered_priority_is_not_counted_as_busy() {
+        assert_eq!(busy_ticks("cpu  100 1000 50 800 20 3 5 25 7 0\ncpu0 1 2 3\n"), 158);
     }
 
     #[test]

@@ -31,12 +31,14 @@ pub(crate) fn add(cluster: &ClusterName, yaml: &str, reach: Option<&Endpoint>) -
         state.topology.endpoints().into_iter().filter(|e| e.node() == Some(&id)).collect();
     daemon::start_echo(&format!("echo_{}_{}", id.cluster, id.node), &hosts)?;
     let announced = Instant::now();
+    let linked = cluster.linked;
     match state.topology.control_plane {
+        ControlPlane::Files if !linked => {}
         ControlPlane::Files => holder::objects().write_node(cluster, node)?,
         ControlPlane::Kubernetes => kubernetes::add_node(&mut state, &id)?,
     }
     state.save()?;
-    if state.programs.is_some() {
+    if state.programs.is_some() && linked {
         daemon::start_agent(&state, &id)?;
     }
     let Some(reach) = reach else { return Ok(id.to_string()) };

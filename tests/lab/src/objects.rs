@@ -76,7 +76,7 @@ impl Objects {
             let metadata = json!({"name": "default"});
             self.write(&self.cluster_set_file(), &object("ClusterSet", metadata, spec.clone()))?;
         }
-        for cluster in &topology.clusters {
+        for cluster in topology.clusters.iter().filter(|cluster| cluster.linked) {
             self.write_cluster(cluster)?;
             cluster.nodes.iter().try_for_each(|node| self.write_node(cluster, node))?;
         }

@@ -37,6 +37,27 @@ fn the_smallest_file_is_filled_in_by_places_alone() {
 }
 
 #[test]
+fn clusters_with_the_same_subnets_share_a_segment_and_its_addresses() {
+    let two = |address: &str| {
+        format!(
+            "clusters: [{{name: x, nodes: 1}}, {{name: a, nodes: 1, underlay: {{subnets: [10.0.0.0/24]}}}},
+             {{name: b, nodes: [{{addresses: [{address}]}}], underlay: {{subnets: [10.0.0.0/24]}}, linked: false}}]"
+        )
+    };
+    let topology = parse(&two("10.0.0.12"));
+    let [_, a, b] = &topology.clusters[..] else { panic!() };
+    assert_eq!((a.segment, b.segment, a.linked, b.linked), (1, 1, true, false));
+    let said = wrong(&two("10.0.0.11"));
+    assert!(said.contains("clusters[2].nodes[0].addresses") && said.contains("another node's"), "{said}");
+}
+
+#[test]
+fn with_real_control_planes_every_cluster_is_linked() {
+    let said = wrong("{controlPlane: kubernetes, clusters: [{name: a, nodes: 1, linked: false}]}");
+    assert!(said.contains("clusters[0].linked"), "{said}");
+}
+
+#[test]
 fn a_bed_is_named_by_the_file_or_after_it() {
     assert_eq!(parse("{name: mine, clusters: [{name: a, nodes: 1}]}").name, "mine");
     let after = Topology::parse("clusters: [{name: a, nodes: 1}]", "beds/Ours.yaml").unwrap();

@@ -1,5 +1,5 @@
-//! The underlay: a router in the bed's own namespace, with one bridge for each cluster and one port
-//! for each node.
+//! The underlay: a router in the bed's own namespace, with one bridge for each cluster, or for
+//! clusters that share their subnets, and one port for each node.
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ pub(crate) fn port(node: &Node) -> String {
 }
 
 fn bridge(cluster: &Cluster) -> String {
-    format!("cluster{}", cluster.index)
+    format!("cluster{}", cluster.segment)
 }
 
 /// Makes the router, its bridges and its ports.
@@ -31,6 +31,10 @@ pub(super) fn build(topology: &Topology) -> Result<()> {
     ])?;
     let mut lines = String::from("link set lo up\n");
     for cluster in &topology.clusters {
+        if cluster.segment != cluster.index {
+            cluster.nodes.iter().for_each(|node| plug(&mut lines, cluster, node));
+            continue;
+        }
         let (name, mtu) = (bridge(cluster), cluster.mtu);
         // Without snooping neighbour discovery works at once, and without STP a port forwards at once.
         let _ = writeln!(lines, "link add {name} type bridge stp_state 0 mcast_snooping 0");

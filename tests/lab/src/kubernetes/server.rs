@@ -265,6 +265,8 @@ pub(super) fn start_etcd(binaries: &Path, folder: &Path) -> Result<()> {
         &format!("--initial-advertise-peer-urls={peers}"),
         &format!("--initial-cluster=default={peers}"),
         "--unsafe-no-fsync",
+        // Room for several versions of 200,000 objects, where 2 GiB are the default.
+        "--quota-backend-bytes=8589934592",
         "--log-level=warn",
     ]);
     Daemon::part_of_kubernetes("etcd").start(command)

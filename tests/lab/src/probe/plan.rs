@@ -72,6 +72,10 @@ impl<'a> Knowledge<'a> {
         &self.state.topology
     }
 
+    fn is_linked(&self, endpoint: &Endpoint) -> bool {
+        self.topology().cluster(endpoint.cluster()).is_some_and(|cluster| cluster.linked)
+    }
+
     /// The address of `endpoint` in its own cluster's eyes: of a node its overlay address, or for
     /// its own cluster the underlay's.
     fn own_address(&self, endpoint: &Endpoint, family: Family, inside: bool) -> Option<IpAddr> {
@@ -116,7 +120,8 @@ impl<'a> Knowledge<'a> {
         for from in sources.iter().filter(|e| e.namespace().is_some() && is_up(e)) {
             for to in targets.iter().filter(|e| is_up(e)) {
                 let same = from.cluster() == to.cluster();
-                if same == options.inside && from != to {
+                let meant = same == options.inside && from != to;
+                if meant && (same || (self.is_linked(from) && self.is_linked(to))) {
                     self.pair(from, to, options, &mut probes);
                 }
             }

@@ -87,8 +87,8 @@ impl Endpoint {
         }
     }
 
-    /// The network namespace that it sends from; a Service has none.
-    pub(crate) fn namespace(&self) -> Option<String> {
+    /// The network namespace that it sends from, by its name in the bed's `/run/netns`; a Service has none.
+    pub fn namespace(&self) -> Option<String> {
         match self {
             Endpoint::Node(id) => Some(node_namespace(id)),
             Endpoint::Pod(id) => Some(format!("{}_{}", node_namespace(&id.node), id.pod)),

@@ -52,8 +52,14 @@ pub(super) struct ClusterSection {
     pub pod_cidrs: Option<Vec<Spanned<Prefix>>>,
     #[serde(rename = "serviceCIDRs")]
     pub service_cidrs: Option<Vec<Spanned<Prefix>>>,
+    #[serde(default = "yes")]
+    pub linked: bool,
     pub nodes: CountOr<NodeSection>,
     pub services: Option<Vec<ServiceSection>>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize, Debug, Default)]

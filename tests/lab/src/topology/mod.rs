@@ -78,8 +78,14 @@ pub struct Cluster {
     pub pod_cidrs: Vec<Prefix>,
     /// Its service CIDRs.
     pub service_cidrs: Vec<Prefix>,
+    /// Whether Causeway is to link it. If not, it has no objects and no agents.
+    #[serde(default = "yes")]
+    pub linked: bool,
     /// The subnets of its nodes, at most one of each family.
     pub subnets: Vec<Prefix>,
+    /// The network segment that its nodes are on: its own `index`, or that of the first cluster with the same subnets.
+    #[serde(default)]
+    pub segment: u16,
     /// Subnets of the families that its pods use and `subnets` have not. Its nodes reach each other
     /// there; the router knows nothing of them, and they are not announced.
     pub private_subnets: Vec<Prefix>,
@@ -89,6 +95,10 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Its Services.
     pub services: Vec<Service>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a CNI does to the nodes of its cluster.

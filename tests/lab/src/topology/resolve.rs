@@ -81,7 +81,12 @@ fn resolve(file: LabFile, stem: String) -> Result<Topology, Problem> {
             let message = format!("there is a cluster \"{}\" already", name.value);
             return Err(Problem::new(name.referenced, format!("clusters[{index}].name"), message));
         }
-        let cluster = cluster(index as u16, section, &file.underlay, &mut numbers)?;
+        let mut cluster = cluster(index as u16, section, &file.underlay, &mut numbers)?;
+        share_segment(&mut cluster, &topology)?;
+        if !cluster.linked && file.control_plane == ControlPlane::Kubernetes {
+            let message = "only a bed with controlPlane: files can have clusters that are not linked";
+            return Err(Problem::new(Location::UNKNOWN, format!("clusters[{index}].linked"), message));
+        }
         if cluster.needs_api_server() && file.control_plane == ControlPlane::Files {
             let message = "cni flannel and kubeProxy need controlPlane: kubernetes";
             return Err(Problem::new(Location::UNKNOWN, format!("clusters[{index}]"), message));
@@ -93,6 +98,24 @@ fn resolve(file: LabFile, stem: String) -> Result<Topology, Problem> {
         topology.expectations.push(expectation);
     }
     Ok(topology)
+}
+
+/// Clusters with the same subnets are on one segment; there an address can be given to one node only.
+fn share_segment(cluster: &mut Cluster, topology: &Topology) -> Result<(), Problem> {
+    let same = |other: &&Cluster| !cluster.subnets.is_empty() && other.subnets == cluster.subnets;
+    let Some(first) = topology.clusters.iter().find(same) else { return Ok(()) };
+    let taken = topology.clusters.iter().filter(same).flat_map(|other| &other.nodes);
+    let taken: Vec<IpAddr> = taken.flat_map(|node| &node.addresses).copied().collect();
+    for node in &cluster.nodes {
+        if let Some(address) = node.addresses.iter().find(|address| taken.contains(address)) {
+            let field = format!("clusters[{}].nodes[{}].addresses", cluster.index, node.index);
+            let message =
+                format!("{address} is another node's; clusters that share subnets need `addresses`");
+            return Err(Problem::new(Location::UNKNOWN, field, message));
+        }
+    }
+    cluster.segment = first.segment;
+    Ok(())
 }
 
 fn kubernetes(
@@ -153,6 +176,8 @@ fn cluster(
             Family::V6 => v6([0xfd11, c + 1, 0, 0, 0, 0, 0, 0], 112),
         }),
         subnets: prefixes(section.underlay.subnets.as_deref(), subnet_families, |f| default_subnet(c, f)),
+        linked: section.linked,
+        segment: index,
         private_subnets: Vec::new(),
         mtu,
         nodes: Vec::new(),

@@ -1,0 +1,49 @@
+//! The suite `path` from end to end, with sizes that say nothing about speed: every layout stands, takes the way that
+//! it claims, and comes to figures.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn every_layout_takes_its_way_and_has_figures() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
+    command.args(["--suite", "path", "--quick", "--report"]).arg(directory.path());
+    let output = command.output().unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let report =
+        fs::read_to_string(directory.path().join("report.json")).unwrap_or_else(|_| panic!("{said}"));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    // A layout that takes another way than it claims is a failure of the whole section.
+    assert_eq!(report["failures"].as_array().unwrap().len(), 0, "{said}");
+    let sections = report["sections"].as_array().unwrap();
+    let titles: Vec<&str> = sections.iter().map(|section| section["title"].as_str().unwrap()).collect();
+    let rows = |title: &str| {
+        let section = sections.iter().find(|section| section["title"] == title);
+        section.unwrap_or_else(|| panic!("{title} in {titles:?}"))["rows"].as_array().unwrap().clone()
+    };
+    assert_eq!(rows("Ways that were walked").len(), 28, "14 layouts, 2 families");
+    for title in [
+        "Round trips, TCP, 1 byte, one processor, IPv4",
+        "Round trips, UDP, 1024 bytes, one processor, IPv6",
+        "New TCP connections, one processor, IPv4",
+        "Throughput, 1 stream, IPv4",
+        "Throughput, 8 streams, IPv4",
+    ] {
+        let rows = rows(title);
+        assert!(rows.len() > 10, "{title}: {rows:?}");
+        for row in rows {
+            // JSON has no infinity and no NaN: what is no number is null.
+            assert!(row["value"].is_f64() || row["value"].is_u64(), "{title}: {row}");
+        }
+    }
+    assert_eq!(rows("iperf3 with its RTT column: one cluster against two").len(), 42);
+    let plots = fs::read_dir(directory.path()).unwrap().flatten();
+    let plots = plots.filter(|file| file.path().extension().is_some_and(|end| end == "svg")).count();
+    assert!(plots > 10, "{plots} plots");
+}
