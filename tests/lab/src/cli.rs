@@ -14,6 +14,7 @@ use crate::error::{LabError, Result};
 use crate::inside::{self, BedCommand, Inside};
 use crate::lab::{self, Lab, Programs};
 use crate::outside::Holder;
+use crate::soak::{self, SoakOptions};
 use crate::topology::Topology;
 
 /// Clusters of nodes and pods in network namespaces, linked by Causeway.
@@ -49,6 +50,8 @@ enum LabCommand {
         #[arg(long)]
         kubernetes: bool,
     },
+    /// Let nodes join and leave again and again, and compare all of their network state each time
+    Soak(SoakOptions),
     /// End a bed
     Down,
     /// Print the names of the beds that are up
@@ -88,6 +91,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         LabCommand::Up { file, detach, no_agents } => up(&file, name, detach, no_agents)?,
         LabCommand::Demo { kubernetes: false } => return demo::run(&own_program()?),
         LabCommand::Demo { kubernetes: true } => return demo::kubernetes::run(&own_program()?),
+        LabCommand::Soak(options) => soak::run(&own_program()?, options)?,
         LabCommand::Down => Holder::find(name)?.end()?,
         LabCommand::Beds => Holder::all().iter().for_each(|bed| println!("{}", bed.name)),
         LabCommand::Exec { endpoint, command } => {
