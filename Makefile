@@ -6,7 +6,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tests and labs need network and mount namespaces: root, or a user namespace where that is allowed.
 NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)
 
-.PHONY: help deps build kubernetes release image demo demo-kubernetes test faults bench instructions lint crds fmt clean
+.PHONY: help deps build kubernetes release image demo demo-kubernetes test faults bench instructions soak deny lint crds fmt clean
+
+# How much `make soak` does.
+JOINS ?= 1000
+OBJECTS ?= 1000000
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,6 +49,17 @@ bench: deps kubernetes release ## figures against their bounds; SUITE=plan, size
 
 instructions: deps ## count the instructions of hot paths anew and record them in bench/instructions.json
 	CAUSEWAY_WRITE_INSTRUCTIONS=1 cargo test --locked --workspace --test guard
+
+soak: deps release ## nodes that join and leave (JOINS=1000), and hostile input (OBJECTS=1000000)
+	$(TARGET)/release/causeway-lab soak --joins $(JOINS)
+	$(TARGET)/release/causeway-hostile --objects $(OBJECTS)
+	PROPTEST_CASES=$$(( $(OBJECTS) / 10 )) cargo test --locked --release --workspace --lib -- \
+		no_bytes_make no_expressions_make no_damage_to_a_message
+
+deny: ## licences, sources, lock file; with cargo-deny installed its advisories too
+	cargo test --locked -p causeway-workspace --test supply_chain
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
+	else echo "for advisories: cargo install --locked cargo-deny"; fi
 
 lint: deps ## formatting, clippy, documentation, allowed dependencies
 	cargo fmt --all --check

@@ -29,7 +29,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use args::{Cli, Command};
 use error::Error;
@@ -95,6 +95,32 @@ fn show<R: Report>(report: &R, format: Format, limit: usize) -> Result<Outcome, 
     let colour = Colour::wanted(io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
     print(report::write(report, format, limit, colour)?.as_bytes())?;
     Ok(report.outcome())
+}
+
+/// What a command that only reads (`plan`, `render`, `explain`) would print with these words, the program's name first,
+/// and its exit code. Nothing is printed. Any other command is an error of usage.
+pub fn answer(words: &[&str]) -> (u8, String) {
+    fn written<R: Report>(report: &R, format: Format, limit: usize) -> Result<(Outcome, String), Error> {
+        Ok((report.outcome(), report::write(report, format, limit, Colour::Off)?))
+    }
+    let told = |result: Result<(Outcome, String), Error>| match result {
+        Ok((Outcome::Fine, text)) => (0, text),
+        Ok((Outcome::Findings, text)) => (FINDING, text),
+        Err(error) => (if error.is_input() { USAGE } else { FINDING }, error.to_string()),
+    };
+    match Cli::try_parse_from(words).map(|cli| cli.command) {
+        Ok(Command::Plan(args)) => {
+            told(plan::run(&args).and_then(|report| written(&report, args.common.output, args.limit)))
+        }
+        Ok(Command::Render(args)) => {
+            told(render::run(&args).and_then(|report| written(&report, args.common.output, 0)))
+        }
+        Ok(Command::Explain(args)) => {
+            told(explain::run(&args).and_then(|report| written(&report, args.common.output, 0)))
+        }
+        Ok(_) => (USAGE, "only plan, render and explain just read".to_owned()),
+        Err(error) => (USAGE, error.to_string()),
+    }
 }
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no failure.

@@ -5,11 +5,15 @@
 //! the pool; (4) conflicts among what is seen, oldest wins. No layer looks at a node but through the
 //! index of underlay addresses.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use causeway_model::{
-    ClusterFacts, DualStack, Finding, GlobalCidrs, Prefix, PrefixKind, PrefixSet, Reason, Subject,
-    Translation,
+    ClusterFacts, ClusterName, DualStack, Finding, GlobalCidrs, Prefix, PrefixKind, PrefixSet, Reason,
+    Subject, Translation,
 };
 
+use crate::claims::Seniority;
 use crate::conflicts;
 use crate::findings::{POD_CIDRS, SERVICE_CIDRS, finding, item};
 use crate::global_cidrs;
@@ -68,6 +72,17 @@ pub(crate) struct Decision {
     pub addresses: Vec<Addresses>,
     /// Where a node's underlay address, new or gone, may change the decision.
     pub sensitive: PrefixSet,
+    /// Underlay addresses that lie in what an older cluster announces, with that prefix and cluster: no
+    /// node may use one.
+    pub refused: Refused,
+}
+
+/// Underlay addresses that nobody may use, each with the prefix that it lies in and the cluster that has it.
+pub(crate) type Refused = BTreeMap<IpAddr, (Prefix, ClusterName)>;
+
+/// Where a cluster stands by age.
+pub(crate) fn seniority(facts: &ClusterFacts) -> Seniority<'_> {
+    (facts.age, &facts.name)
 }
 
 /// Decides for all clusters, oldest first, each with the global CIDRs that it has so far.
@@ -89,7 +104,36 @@ pub(crate) fn decide(
     if exhausted {
         sensitive.extend(pools.iter().flat_map(|(_, pool)| pool));
     }
-    Decision { addresses: conflicts::settle(drafts), sensitive: sensitive.into_iter().collect() }
+    let mut addresses = conflicts::settle(drafts);
+    let refused = refused(clusters, &mut addresses, guard);
+    Decision { addresses, sensitive: sensitive.into_iter().collect(), refused }
+}
+
+/// Underlay addresses inside of what is announced. The clusters of those nodes use them all the same, so no link
+/// may carry them away from there.
+fn refused(
+    clusters: &[(&ClusterFacts, &[Translation])],
+    addresses: &mut [Addresses],
+    guard: &Guard<'_>,
+) -> Refused {
+    let mut refused = Refused::new();
+    let mut in_use: BTreeMap<&ClusterName, Vec<Prefix>> = BTreeMap::new();
+    for ((facts, _), announced) in clusters.iter().zip(addresses.iter()) {
+        for prefix in announced.seen.iter().flat_map(|part| [part.real, part.seen]) {
+            for (address, claims) in guard.claims.within(&prefix) {
+                refused.entry(address).or_insert_with(|| (prefix, facts.name.clone()));
+                for claim in claims {
+                    in_use.entry(&claim.id.cluster).or_default().push(Prefix::host(address));
+                }
+            }
+        }
+    }
+    for ((facts, _), announced) in clusters.iter().zip(addresses) {
+        if let Some(hosts) = in_use.remove(&facts.name) {
+            announced.in_use = announced.in_use.as_slice().iter().copied().chain(hosts).collect();
+        }
+    }
+    refused
 }
 
 /// The first layer: the CIDRs of one cluster.
@@ -134,7 +178,7 @@ fn guarded(
                 prefix.family()
             );
             draft.refuse(field, Reason::FamilyNotUsed, message);
-        } else if let Some(refusal) = guard.refusal(prefix) {
+        } else if let Some(refusal) = guard.refusal(prefix, seniority(draft.facts)) {
             draft.refuse(field, refusal.reason, refusal.message);
         } else {
             passed.push(Real { prefix: *prefix, kind, field });

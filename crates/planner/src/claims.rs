@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use causeway_model::{Age, NodeId, Prefix};
+use causeway_model::{Age, ClusterName, NodeId, Prefix};
 
 /// A node's claim to an address. The lowest one at an address holds it: a node that labels do not
 /// keep out, of the oldest cluster, first by name.
@@ -12,6 +12,16 @@ pub(crate) struct Claim {
     pub excluded: bool,
     pub age: Age,
     pub id: NodeId,
+}
+
+/// The order of clusters by age, the oldest first: what one has, no younger one takes away.
+pub(crate) type Seniority<'a> = (Age, &'a ClusterName);
+
+impl Claim {
+    /// That of its node's cluster.
+    pub fn seniority(&self) -> Seniority<'_> {
+        (self.age, &self.id.cluster)
+    }
 }
 
 /// All claims of the nodes of known clusters.
@@ -49,14 +59,17 @@ impl Claims {
         self.at(address).first().filter(|claim| !claim.excluded).map(|claim| &claim.id)
     }
 
-    /// The first address inside `prefix`, with the node that is first to claim it.
-    pub fn first_within(&self, prefix: &Prefix) -> Option<(IpAddr, &NodeId)> {
-        let (address, claims) = self.0.range(prefix.first()..=prefix.last()).next()?;
-        Some((*address, &claims.first()?.id))
+    /// The first address inside `prefix` that a node claims of this cluster or of an older one.
+    pub fn first_within(&self, prefix: &Prefix, of: Seniority<'_>) -> Option<(IpAddr, &NodeId)> {
+        self.within(prefix).find_map(|(address, claims)| {
+            let senior = claims.iter().find(|claim| claim.seniority() <= of)?;
+            Some((address, &senior.id))
+        })
     }
 
-    /// The nodes that claim an address inside `prefix`.
-    pub fn within(&self, prefix: &Prefix) -> impl Iterator<Item = &NodeId> {
-        self.0.range(prefix.first()..=prefix.last()).flat_map(|(_, claims)| claims.iter().map(|c| &c.id))
+    /// The addresses inside `prefix` that nodes claim, with all claims to each.
+    pub fn within(&self, prefix: &Prefix) -> impl Iterator<Item = (IpAddr, &[Claim])> {
+        let range = self.0.range(prefix.first()..=prefix.last());
+        range.map(|(address, claims)| (*address, claims.as_slice()))
     }
 }

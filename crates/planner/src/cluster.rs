@@ -7,7 +7,7 @@ use causeway_model::{
     PrefixSet, Scope, Translation, TunnelPair, Vtep,
 };
 
-use crate::addresses::Addresses;
+use crate::addresses::{Addresses, Refused};
 use crate::blocks::Blocks;
 use crate::claims::Claims;
 use crate::gateways::Candidates;
@@ -28,6 +28,7 @@ pub(crate) struct Context<'a> {
     /// The overlay ranges, and blocks in use outside of them.
     pub overlay: &'a PrefixSet,
     pub claims: &'a Claims,
+    pub refused: &'a Refused,
     pub blocks: &'a mut Blocks,
     pub changes: &'a mut Changes,
     pub work: &'a mut Work,

@@ -5,9 +5,9 @@
 //! those from the pool, older clusters before younger. One from the pool is kept while it is needed
 //! and valid, also if the pool has changed meanwhile.
 
-use causeway_model::{DualStack, GlobalCidrs, Prefix, Reason, Translation};
+use causeway_model::{ClusterFacts, DualStack, GlobalCidrs, Prefix, Reason, Translation};
 
-use crate::addresses::Draft;
+use crate::addresses::{Draft, seniority};
 use crate::findings::{GLOBAL_CIDRS, GLOBAL_MAP, item};
 use crate::guard::Guard;
 use crate::prefix_index::{PrefixIndex, lowest_free};
@@ -20,12 +20,20 @@ struct Occupied<'a> {
 }
 
 impl Occupied<'_> {
-    /// Something that overlaps `prefix`.
+    /// Something that overlaps `prefix`, which nobody has yet.
     fn by(&self, prefix: &Prefix) -> Option<Prefix> {
         let member = |index: &PrefixIndex<usize>| index.overlapping(prefix).next().map(|(hit, _)| hit);
-        member(&self.reals)
-            .or_else(|| member(&self.globals))
-            .or_else(|| self.guard.refusal(prefix).map(|refusal| refusal.obstacle))
+        member(&self.reals).or_else(|| member(&self.globals)).or_else(|| self.guard.obstacle(prefix))
+    }
+
+    /// Something that overlaps `prefix`, which the cluster at `place` has or names: what younger clusters
+    /// state does not count, they give way.
+    fn against(&self, prefix: &Prefix, place: usize, facts: &ClusterFacts) -> Option<Prefix> {
+        let senior = self.reals.overlapping(prefix).find(|(_, owner)| **owner <= place);
+        senior
+            .or_else(|| self.globals.overlapping(prefix).next())
+            .map(|(hit, _)| hit)
+            .or_else(|| self.guard.refusal(prefix, seniority(facts)).map(|refusal| refusal.obstacle))
     }
 }
 
@@ -53,7 +61,7 @@ pub(crate) fn translate(drafts: &mut [Draft<'_>], pools: &DualStack<Vec<Prefix>>
 /// The global CIDRs that a cluster names itself.
 fn named(draft: &mut Draft<'_>, place: usize, map: &[Translation], occupied: &mut Occupied<'_>) {
     for (index, translation) in map.iter().enumerate() {
-        match mismatch(draft, translation, occupied) {
+        match mismatch(draft, place, translation, occupied) {
             None => {
                 occupied.globals.insert(translation.global, place);
                 draft.translations.push(*translation);
@@ -64,7 +72,12 @@ fn named(draft: &mut Draft<'_>, place: usize, map: &[Translation], occupied: &mu
 }
 
 /// Why a named global CIDR cannot stand for its prefix.
-fn mismatch(draft: &Draft<'_>, translation: &Translation, occupied: &Occupied<'_>) -> Option<String> {
+fn mismatch(
+    draft: &Draft<'_>,
+    place: usize,
+    translation: &Translation,
+    occupied: &Occupied<'_>,
+) -> Option<String> {
     let Translation { real, global } = translation;
     if real.family() != global.family() || real.len() != global.len() {
         return Some(format!("{global} cannot stand for {real}: use a prefix of the same family and length"));
@@ -75,11 +88,11 @@ fn mismatch(draft: &Draft<'_>, translation: &Translation, occupied: &Occupied<'_
     if let Some(other) = draft.translations.iter().find(|other| other.real.overlaps(real)) {
         return Some(format!("{real} overlaps {}, which has the global CIDR {}", other.real, other.global));
     }
-    if let Some(refusal) = occupied.guard.refusal(global) {
+    if let Some(refusal) = occupied.guard.refusal(global, seniority(draft.facts)) {
         return Some(refusal.message);
     }
     occupied
-        .by(global)
+        .against(global, place, draft.facts)
         .map(|other| format!("{global} overlaps {other}, which is in use; choose a prefix that nobody uses"))
 }
 
@@ -105,7 +118,7 @@ fn keep(drafts: &mut [Draft<'_>], occupied: &mut Occupied<'_>) -> Vec<Wanted> {
                 t.real == real.prefix
                     && t.global.family() == t.real.family()
                     && t.global.len() == t.real.len()
-                    && occupied.by(&t.global).is_none()
+                    && occupied.against(&t.global, place, draft.facts).is_none()
             };
             match draft.kept.iter().find(fits) {
                 Some(translation) => {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use causeway_model::{Prefix, PrefixSet, Reason};
 
-use crate::claims::Claims;
+use crate::claims::{Claims, Seniority};
 
 /// Prefixes that stand for something else than hosts of a cluster.
 ///
@@ -55,8 +55,10 @@ pub(crate) struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Why `prefix` must not be announced; nothing if it may.
-    pub fn refusal(&self, prefix: &Prefix) -> Option<Refusal> {
+    /// Why a cluster of this seniority must not announce `prefix`; nothing if it may. Underlay addresses of
+    /// younger clusters do not count: those give way ([`crate::addresses::Decision::refused`]), since any
+    /// member could take a prefix away from the others by stating an address inside it.
+    pub fn refusal(&self, prefix: &Prefix, of: Seniority<'_>) -> Option<Refusal> {
         if let Some(what) = reserved(prefix) {
             let message = format!("{prefix} reaches into {what}; state the CIDR that is really used");
             return Some(Refusal { reason: Reason::PrefixReserved, message, obstacle: *prefix });
@@ -67,11 +69,20 @@ impl Guard<'_> {
             );
             return Some(Refusal { reason: Reason::PrefixInOverlayRange, message, obstacle: range });
         }
-        let (address, node) = self.claims.first_within(prefix)?;
+        let (address, node) = self.claims.first_within(prefix, of)?;
         let message = format!(
             "{prefix} covers {address}, the underlay address of node {node}, which tunnel packets are sent to; use a CIDR without it"
         );
         Some(Refusal { reason: Reason::PrefixCoversUnderlay, message, obstacle: Prefix::host(address) })
+    }
+
+    /// Something that stands in the way of `prefix`, whoever would announce it.
+    pub fn obstacle(&self, prefix: &Prefix) -> Option<Prefix> {
+        if reserved(prefix).is_some() {
+            return Some(*prefix);
+        }
+        let claimed = || self.claims.within(prefix).next().map(|(address, _)| Prefix::host(address));
+        self.overlay.overlapping(prefix).or_else(claimed)
     }
 }
 

@@ -178,7 +178,7 @@ fn admission(
         findings.push(finding(Subject::Node(facts.id.clone()), "spec.labels", Reason::NodeExcluded, why));
         return None;
     }
-    usable_underlay(facts, ctx.claims, ctx.overlay, findings)
+    usable_underlay(facts, ctx, findings)
 }
 
 /// A node's part in its cluster.

@@ -7,7 +7,8 @@ use causeway_model::{
     Prefix, PrefixSet, Readiness, Reason, Role, Subject, Vtep,
 };
 
-use crate::claims::{Claim, Claims};
+use crate::claims::Claim;
+use crate::cluster::Context;
 use crate::findings::{POD_CIDRS, UNDERLAY, finding, item};
 use crate::gateways::{Grade, Standing};
 use crate::guard::reserved;
@@ -67,8 +68,7 @@ pub(crate) fn excluded(cluster: &ClusterFacts, node: &NodeFacts) -> Option<Strin
 /// The underlay addresses that a node may use, and why not the others.
 pub(crate) fn usable_underlay(
     facts: &NodeFacts,
-    claims: &Claims,
-    overlay: &PrefixSet,
+    ctx: &Context<'_>,
     findings: &mut Vec<Finding>,
 ) -> Option<DualStack<Option<IpAddr>>> {
     let claimable = claimable(facts);
@@ -82,12 +82,17 @@ pub(crate) fn usable_underlay(
             let message =
                 format!("{address} is no {family} address that other nodes can reach; state another");
             refuse(Reason::InvalidValue, message);
-        } else if let Some(range) = overlay.find(address) {
+        } else if let Some(range) = ctx.overlay.find(address) {
             let message = format!(
                 "{address} lies in the overlay range {range}; use other overlay ranges in the ClusterSet"
             );
             refuse(Reason::PrefixInOverlayRange, message);
-        } else if let Some(other) = claims.holder(address).filter(|holder| **holder != facts.id) {
+        } else if let Some((prefix, older)) = ctx.refused.get(&address) {
+            let message = format!(
+                "{address} lies in {prefix} of Cluster {older}, which is older and keeps it; give the node another address, or Cluster {older} another CIDR"
+            );
+            refuse(Reason::PrefixConflict, message);
+        } else if let Some(other) = ctx.claims.holder(address).filter(|holder| **holder != facts.id) {
             let message = format!("{address} is the address of node {other} too, which keeps it");
             refuse(Reason::DuplicateUnderlayAddress, message);
         } else {

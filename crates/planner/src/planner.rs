@@ -12,7 +12,7 @@ use causeway_model::{
     NodeName, PrefixSet, Scope,
 };
 
-use crate::addresses::{Addresses, decide};
+use crate::addresses::{Addresses, Refused, decide};
 use crate::blocks::Blocks;
 use crate::claims::{Claim, Claims};
 use crate::cluster::{AdoptedCluster, ClusterState, Context};
@@ -39,6 +39,8 @@ pub struct Planner {
     blocks: Blocks,
     /// The overlay ranges, and blocks in use outside of them.
     overlay: PrefixSet,
+    /// Underlay addresses that lie in what an older cluster announces.
+    refused: Refused,
     /// Where an underlay address that comes or goes may change what clusters announce.
     sensitive: PrefixSet,
     links: BTreeMap<LinkId, LinkPlan>,
@@ -65,6 +67,7 @@ impl Planner {
             claims: Claims::default(),
             blocks: Blocks::default(),
             overlay: PrefixSet::default(),
+            refused: Refused::new(),
             sensitive: PrefixSet::default(),
             links: BTreeMap::new(),
             work: Work::default(),
@@ -209,13 +212,14 @@ impl Planner {
         let overlay: PrefixSet = ranges.iter().flat_map(|(_, range)| range).copied().chain(outside).collect();
         if overlay != self.overlay {
             let both = overlay.as_slice().iter().chain(self.overlay.as_slice());
-            let inside: Vec<NodeId> = both.flat_map(|range| self.claims.within(range)).cloned().collect();
+            let inside = both.flat_map(|range| self.claims.within(range));
+            let inside = inside.flat_map(|(_, claims)| claims).map(|claim| claim.id.clone()).collect();
             self.overlay = overlay;
             self.mark(inside);
         }
     }
 
-    fn mark(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+    fn mark(&mut self, nodes: Vec<NodeId>) {
         for NodeId { cluster: of, node } in nodes {
             if let Some(cluster) = self.clusters.get_mut(&of) {
                 cluster.dirty.push(node);
@@ -276,6 +280,7 @@ impl Planner {
         let names = clusters.iter().map(|(facts, _)| facts.name.clone());
         let mut decided: BTreeMap<ClusterName, Addresses> = names.zip(decision.addresses).collect();
         self.sensitive = decision.sensitive;
+        let refused = std::mem::replace(&mut self.refused, decision.refused);
         for (name, cluster) in &mut self.clusters {
             let addresses = decided.remove(name).unwrap_or_default();
             if addresses == cluster.addresses {
@@ -291,6 +296,11 @@ impl Planner {
             cluster.addresses = addresses;
             self.touched.insert(name.clone());
         }
+        let both = refused.keys().chain(self.refused.keys());
+        let differs = |address: &&IpAddr| refused.get(*address) != self.refused.get(*address);
+        let claims = both.filter(differs).flat_map(|address| self.claims.at(*address));
+        let concerned: Vec<NodeId> = claims.map(|claim| claim.id.clone()).collect();
+        self.mark(concerned);
     }
 
     /// Commits the clusters that were touched; returns those whose links may change.
@@ -302,6 +312,7 @@ impl Planner {
                 settings: &self.settings,
                 overlay: &self.overlay,
                 claims: &self.claims,
+                refused: &self.refused,
                 blocks: &mut self.blocks,
                 changes,
                 work: &mut self.work,

@@ -219,19 +219,22 @@ fn prefixes_that_would_break_a_node_are_refused_with_their_field() {
 }
 
 #[test]
-fn a_node_that_arrives_inside_a_prefix_takes_it_off_the_links_while_it_is_there() {
+fn a_node_of_the_own_or_an_older_cluster_inside_a_prefix_takes_it_off_the_links_while_it_is_there() {
     let mut bed = clusters(&[
         cluster("a", &["10.1.0.0/16", "10.9.0.0/16"], &[]),
         cluster("b", &["10.2.0.0/16"], &[]),
         cluster("c", &["10.3.0.0/16"], &[]),
     ]);
-    let changes = bed.step([Event::Node(node("c/n2", &["10.9.0.7"], &[]))]);
-    assert_eq!(bed.on_cluster("a"), [field(Reason::PrefixCoversUnderlay, "spec.podCIDRs[1]")]);
-    assert_eq!(bed.reached("b", "a"), ["10.1.0.0/16"]);
-    let touched: Vec<String> = changes.clusters.iter().map(|plan| plan.name.to_string()).collect();
-    assert_eq!(touched, ["a", "c"], "exactly the cluster concerned and that of the node");
-    bed.step([Event::NodeGone(id("c/n2"))]);
-    assert_eq!(bed.reached("b", "a"), ["10.1.0.0/16", "10.9.0.0/16"]);
+    for arrived in ["a/n2", "0/n2"] {
+        bed.step([Event::Cluster(cluster("0", &["10.4.0.0/16"], &[]))]);
+        let changes = bed.step([Event::Node(node(arrived, &["10.9.0.7"], &[]))]);
+        assert_eq!(bed.on_cluster("a"), [field(Reason::PrefixCoversUnderlay, "spec.podCIDRs[1]")]);
+        assert_eq!(bed.reached("b", "a"), ["10.1.0.0/16"]);
+        let touched = changes.clusters.iter().all(|plan| ["0", "a"].contains(&plan.name.as_str()));
+        assert!(touched, "at most the cluster concerned and that of the node");
+        bed.step([Event::NodeGone(id(arrived))]);
+        assert_eq!(bed.reached("b", "a"), ["10.1.0.0/16", "10.9.0.0/16"]);
+    }
 }
 
 #[test]
@@ -381,13 +384,14 @@ fn global_cidrs_that_cannot_stand_for_their_prefix_are_refused() {
             ("10.1.64.0/18", "100.90.0.0/18"),
         ],
     );
-    let bed = clusters(&[a, cluster("b", &["10.2.0.0/16"], &[])]);
+    // The other one is older: what younger ones state does not count.
+    let bed = clusters(&[a, cluster("0", &["10.2.0.0/16"], &[])]);
     let expected: Vec<_> = [0, 1, 2, 3, 4, 5, 7]
         .iter()
         .map(|i| field(Reason::InvalidGlobalCidr, &format!("spec.globalCIDRs.map[{i}]")))
         .collect();
     assert_eq!(bed.on_cluster("a"), expected);
-    assert_eq!(bed.reached("b", "a"), ["10.1.128.0/17", "100.80.0.0/17"], "a part mapped, the rest as it is");
+    assert_eq!(bed.reached("0", "a"), ["10.1.128.0/17", "100.80.0.0/17"], "a part mapped, the rest as it is");
 }
 
 #[test]
@@ -408,11 +412,13 @@ fn an_allocated_global_cidr_is_kept_and_given_back_when_nothing_overlaps() {
 fn a_pool_skips_what_is_in_use_and_says_when_it_is_exhausted() {
     let [a, b, c] = overlapping((&["10.1.0.0/16"], &[]), (&["10.1.0.0/16"], &[]));
     let global_pool = DualStack { v4: prefixes(&["100.64.0.0/15"]), v6: Vec::new() };
-    let mut bed = clusters(&[auto(a), auto(b), c]);
-    bed.step([
+    let mut bed = Bed::with([
         Event::ClusterSet(Some(ClusterSetFacts { global_pool, ..ClusterSetFacts::default() })),
         Event::Node(node("c/n2", &["100.65.3.4"], &[])),
     ]);
+    let nodes = ["a/n1", "b/n1", "c/n1"].into_iter().zip(["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+    let nodes = nodes.map(|(id, address)| Event::Node(node(id, &[address], &[])));
+    bed.step([auto(a), auto(b), c].map(Event::Cluster).into_iter().chain(nodes));
     assert_eq!(bed.reached("c", "a"), ["100.64.0.0/16"]);
     assert!(bed.on_cluster("b").contains(&field(Reason::GlobalPoolExhausted, "spec.globalCIDRs")));
     bed.step([Event::NodeGone(id("c/n2"))]);

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use causeway_api::{Cluster, ClusterLink, ClusterNode, NodeConfig};
 use causeway_kubernetes::Client;
 use causeway_test_deploy::eventually;
+use causeway_test_deploy::grants::*;
 use causeway_test_deploy::hub::{install, join};
 use causeway_test_deploy::identity::{account, account_on_node, typed};
 use causeway_test_deploy::server::Server;
@@ -18,10 +19,6 @@ use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube_client::{Api, Error};
 use serde_json::{Value, json};
 
-const SYSTEM: &str = "causeway-system";
-const EAST: &str = "causeway-cluster-east";
-const WEST: &str = "causeway-cluster-west";
-const SHARED: &str = "causeway-shared";
 /// Where it is asked; the empty one is the whole cluster.
 const NAMESPACES: [&str; 7] = ["", SYSTEM, SHARED, EAST, WEST, "kube-system", "default"];
 const VERBS: &str =
@@ -94,87 +91,6 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
     ("kubeovn.io", "subnets", &[]),
 ];
 
-/// Where (`*` is everywhere), what (`GROUP/RESOURCES`, with `=NAME` for one object), verbs.
-type Right = (&'static str, &'static str, &'static str);
-
-const READ: &str = "get list watch";
-
-const NETWORK_MANAGER: &[Right] = &[
-    ("*", "causeway.dev/clustersets", READ),
-    ("*", "causeway.dev/clusters", "get list watch patch"),
-    ("*", "causeway.dev/clustersets/status", "get patch"),
-    ("*", "causeway.dev/clusters/status", "get patch"),
-    ("*", "causeway.dev/clusternodes/status", "get patch"),
-    ("*", "causeway.dev/clusterlinks/status", "get patch"),
-    ("*", "causeway.dev/clusternodes", "get list watch create patch delete"),
-    ("*", "causeway.dev/nodeconfigs", "get list watch create patch delete"),
-    ("*", "causeway.dev/clusterlinks", "get list watch create patch delete"),
-    ("*", "causeway.dev/peerslices", "get list watch create patch delete"),
-    ("*", "/namespaces", "get list watch create patch delete"),
-    ("*", "/serviceaccounts", "get create patch delete"),
-    ("*", "/serviceaccounts/token=controller-manager", "create"),
-    ("*", "rbac.authorization.k8s.io/roles", "get create patch delete"),
-    ("*", "rbac.authorization.k8s.io/rolebindings", "get create patch delete"),
-    ("*", "rbac.authorization.k8s.io/clusterroles", "get create patch delete"),
-    ("*", "rbac.authorization.k8s.io/clusterrolebindings", "get create patch delete"),
-    ("*", "/events", "create patch"),
-    ("*", "events.k8s.io/events", "create patch"),
-    (SYSTEM, "coordination.k8s.io/leases", "create"),
-    (SYSTEM, "coordination.k8s.io/leases=causeway-network-manager", "get update patch"),
-];
-
-const CREDENTIAL_OF_EAST: &[Right] = &[
-    (EAST, "causeway.dev/clusternodes", "get list watch create patch delete"),
-    (EAST, "causeway.dev/nodeconfigs", READ),
-    (EAST, "causeway.dev/clusterlinks", READ),
-    (EAST, "causeway.dev/clusterlinks/status", "get patch"),
-    (EAST, "/serviceaccounts/token=controller-manager", "create"),
-    (SHARED, "causeway.dev/peerslices", READ),
-    ("*", "causeway.dev/clusters=east", READ),
-    ("*", "causeway.dev/clusters/status=east", "get patch"),
-];
-
-const CONTROLLER_MANAGER: &[Right] = &[
-    ("*", "/nodes", READ),
-    ("*", "networking.k8s.io/servicecidrs", READ),
-    ("*", "/configmaps=kubeadm-config", READ),
-    ("*", "/configmaps=kube-flannel-cfg", READ),
-    ("*", "/configmaps=canal-config", READ),
-    ("*", "/configmaps=rke2-canal-config", READ),
-    ("*", "/configmaps=cilium-config", READ),
-    ("*", "/configmaps=antrea-config", READ),
-    ("*", "crd.projectcalico.org/ippools", READ),
-    ("*", "crd.projectcalico.org/blockaffinities", READ),
-    ("*", "crd.projectcalico.org/ipamblocks", READ),
-    ("*", "projectcalico.org/ippools", READ),
-    ("*", "projectcalico.org/blockaffinities", READ),
-    ("*", "projectcalico.org/ipamblocks", READ),
-    ("*", "cilium.io/ciliumnodes", READ),
-    ("*", "cilium.io/ciliumpodippools", READ),
-    ("*", "kubeovn.io/subnets", READ),
-    ("*", "/events", "create patch"),
-    ("*", "events.k8s.io/events", "create patch"),
-    ("kube-system", "/pods", READ),
-    (SYSTEM, "causeway.dev/nodeconfigs", "get list watch create update patch delete"),
-    (SYSTEM, "causeway.dev/clusterlinks", "get list watch create update patch delete"),
-    (SYSTEM, "causeway.dev/peerslices", "get list watch create update patch delete"),
-    (SYSTEM, "causeway.dev/clusternodes", "get list watch create update patch delete"),
-    (SYSTEM, "causeway.dev/clusterlinks/status", "get patch"),
-    (SYSTEM, "/secrets=causeway-hub", "get update patch"),
-    (SYSTEM, "/services", "create"),
-    (SYSTEM, "coordination.k8s.io/leases", "create"),
-    (SYSTEM, "coordination.k8s.io/leases=causeway-controller-manager", "get update patch"),
-];
-
-const AGENT: &[Right] = &[
-    (SYSTEM, "causeway.dev/nodeconfigs", READ),
-    (SYSTEM, "causeway.dev/clusterlinks", READ),
-    (SYSTEM, "causeway.dev/peerslices", READ),
-    (SYSTEM, "causeway.dev/clusternodes", READ),
-    (SYSTEM, "causeway.dev/nodeconfigs/status", "get patch"),
-    (SYSTEM, "causeway.dev/clusternodes/status", "get patch"),
-];
-
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Question {
     namespace: &'static str,
@@ -198,14 +114,6 @@ fn questions() -> Vec<Question> {
 }
 
 impl Question {
-    fn is_granted_by(&self, (namespace, what, verbs): &Right) -> bool {
-        let (what, name) = what.split_once('=').map_or((*what, None), |(what, name)| (what, Some(name)));
-        (*namespace == "*" || *namespace == self.namespace)
-            && what.split_once('/') == Some((self.group, self.resource))
-            && name.is_none_or(|name| name == self.name)
-            && verbs.split(' ').any(|verb| verb == self.verb)
-    }
-
     async fn ask(self, client: Client) -> Option<Question> {
         let (resource, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
         let review = typed(json!({"spec": {"resourceAttributes": {
@@ -222,7 +130,9 @@ async fn check_table(who: &str, client: &Client, rights: &[Right]) {
     let asked = futures::stream::iter(questions()).map(|question| question.ask(client.clone()));
     let allowed: BTreeSet<Question> =
         asked.buffer_unordered(32).filter_map(std::future::ready).collect().await;
-    let granted = |question: &Question| rights.iter().any(|right| question.is_granted_by(right));
+    let granted = |question: &Question| {
+        grants(rights, question.namespace, (question.group, question.resource), question.name, question.verb)
+    };
     let expected: BTreeSet<Question> = questions().into_iter().filter(granted).collect();
     let too_much: Vec<&Question> = allowed.difference(&expected).collect();
     let too_little: Vec<&Question> = expected.difference(&allowed).collect();

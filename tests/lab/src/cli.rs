@@ -15,6 +15,7 @@ use crate::inside::{self, BedCommand, Inside};
 use crate::lab::{self, Lab, Programs};
 use crate::matrix::{self, FaultsArgs};
 use crate::outside::Holder;
+use crate::soak::{self, SoakOptions};
 use crate::topology::Topology;
 
 /// Clusters of nodes and pods in network namespaces, linked by Causeway.
@@ -52,6 +53,8 @@ enum LabCommand {
     },
     /// Make every fault of the matrix in a bed of its own, with packets under way, and print what became of them
     Faults(FaultsArgs),
+    /// Let nodes join and leave again and again, and compare all of their network state each time
+    Soak(SoakOptions),
     /// End a bed
     Down,
     /// Print the names of the beds that are up
@@ -92,6 +95,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         LabCommand::Demo { kubernetes: false } => return demo::run(&own_program()?),
         LabCommand::Demo { kubernetes: true } => return demo::kubernetes::run(&own_program()?),
         LabCommand::Faults(args) => return matrix::main(&own_program()?, &args),
+        LabCommand::Soak(options) => soak::run(&own_program()?, options)?,
         LabCommand::Down => Holder::find(name)?.end()?,
         LabCommand::Beds => Holder::all().iter().for_each(|bed| println!("{}", bed.name)),
         LabCommand::Exec { endpoint, command } => {

@@ -17,6 +17,7 @@ use nix::sched::{CloneFlags, unshare};
 use crate::daemon::Daemon;
 use crate::error::{LabError, Result};
 use crate::fault::{self, Fault};
+use crate::forge::Forged;
 use crate::holder;
 use crate::namespace::Namespace;
 use crate::probe::plan::{CheckOptions, Knowledge};
@@ -74,6 +75,8 @@ pub(crate) enum BedCommand {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
+    /// Send one VXLAN packet made by hand
+    Forge(Forged),
     /// Print the endpoints of the bed with their addresses
     List,
 }
@@ -157,6 +160,7 @@ fn in_bed(command: BedCommand) -> Result<ExitCode> {
             let status = kubernetes::kubectl(&server, &arguments)?;
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        BedCommand::Forge(forged) => forged.send(&namespace_of(&forged.at)?)?,
         BedCommand::List => list()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::error::{LabError, Result};
 use crate::fault::{Action, Fault};
+use crate::forge::Forged;
 use crate::holder::Setup;
 use crate::objects::Objects;
 use crate::outside::{Holder, Made};
@@ -231,6 +232,16 @@ impl Lab {
     /// The fault names what the bed has not, or could not be made.
     pub fn fault(&self, fault: &Fault) -> Result<()> {
         self.run(&words(fault).iter().map(String::as_str).collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Sends one VXLAN packet made by hand.
+    ///
+    /// # Errors
+    /// It cannot be sent; that nobody takes it is no error.
+    pub fn forge(&self, forged: &Forged) -> Result<()> {
+        let words = forged.words();
+        self.run(&std::iter::once("forge").chain(words.iter().map(String::as_str)).collect::<Vec<_>>())
+            .map(drop)
     }
 
     /// Adds a node, written in YAML as a lab file writes one, and announces it. Returns its name.

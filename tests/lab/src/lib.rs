@@ -17,6 +17,7 @@ mod demo;
 mod echo;
 mod error;
 mod fault;
+mod forge;
 mod holder;
 mod inside;
 mod kubernetes;
@@ -29,6 +30,7 @@ mod objects;
 mod outside;
 mod probe;
 mod snapshot;
+mod soak;
 mod state;
 mod topology;
 mod wire;
@@ -38,6 +40,7 @@ pub use deadline::wait_until;
 pub use echo::ECHO_PORT;
 pub use error::{LabError, Result};
 pub use fault::{Action, Direction, Fault, LinkState, PacketDrop};
+pub use forge::Forged;
 pub use lab::{Lab, LabNode, Output, Programs, Snapshot, Stream};
 pub use objects::Objects;
 pub use probe::plan::{CheckOptions, Expected};
@@ -46,6 +49,7 @@ pub use probe::{
     Answer, Check, Flow, FlowReport, Outcome, Probe, Protocol, Report, Size, StreamOptions, StreamReport,
     Verdict,
 };
+pub use soak::{Soak, SoakOptions};
 pub use topology::{
     Cluster, Cni, CniKind, ControlPlane, Endpoint, Expectation, InvalidEndpoint, KubeProxy,
     KubernetesVersion, Node, Pod, PodId, Service, ServiceId, Topology, TopologyError,

@@ -177,6 +177,8 @@ fn holds(ruleset: &Ruleset, condition: &Match, passing: &Passing) -> bool {
             packet.family() == *family && is_at(ruleset, address, packet.destination)
         }
         Match::UdpTo(port) => passing.udp_to == Some(*port),
+        // Both ends have the same.
+        Match::OtherVni(_) => false,
         // Clamping apart, no rule asks for it.
         Match::TcpSyn => false,
         Match::Dnat => passing.translated,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! raw_prerouting     outer: no tracking · IPv6: one path for each connection · inner: source, global → real, destination, transit untracked
-//! raw_input          outer: drop what no known VTEP sent
+//! raw_input          outer: drop what no known VTEP sent, and what is of another network
 //! raw_output         outer: no tracking
 //! route_output       IPv6: one path for each connection
 //! forward            maximum segment size · who may send into the tunnels
@@ -246,6 +246,10 @@ impl Builder<'_> {
             let known = outside(self.vteps(*device));
             let matches = vec![Match::UdpTo(vxlan.port), Match::Source(device.underlay, known)];
             rules.push(rule(matches, Action::Drop, "unknown VTEP"));
+            // The kernel drops it too, but does not count it.
+            let matches =
+                vec![Match::UdpTo(vxlan.port), Match::Of(device.underlay), Match::OtherVni(vxlan.vni)];
+            rules.push(rule(matches, Action::Drop, "wrong VNI"));
         }
         chain("raw_input", ChainType::Filter, Hook::Input, RAW, rules)
     }

@@ -13,6 +13,8 @@ use crate::netlink::wire::{self, Body};
 
 /// Marks the form of our expressions. A new number rewrites all rules on the next run.
 const FORM: u8 = 1;
+/// Where the VXLAN network identifier stands behind the beginning of the UDP header, in bytes.
+pub const VNI: u32 = 8 + 4;
 /// FNV-1a: `http://www.isthe.com/chongo/tech/comp/fnv/`.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
@@ -182,6 +184,11 @@ impl Writer<'_, '_> {
                 self.protocol(libc::IPPROTO_UDP as u8);
                 self.load(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
                 self.compare(NFT_CMP_EQ, &port.0.to_be_bytes());
+            }
+            Match::OtherVni(vni) => {
+                let [_, identifier @ ..] = vni.0.to_be_bytes();
+                self.load(NFT_PAYLOAD_TRANSPORT_HEADER, VNI, identifier.len() as u32);
+                self.compare(NFT_CMP_NEQ, &identifier);
             }
             Match::TcpSyn => {
                 const FLAGS: u32 = 13;

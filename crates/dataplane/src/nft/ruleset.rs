@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use causeway_model::{Family, Prefix, UdpPort};
+use causeway_model::{Family, Prefix, UdpPort, Vni};
 
 use super::foreign::ForeignAccept;
 use crate::device::Overlay;
@@ -189,6 +189,8 @@ pub enum Match {
     Destination(Family, Address),
     /// It is UDP to this port.
     UdpTo(UdpPort),
+    /// Of a packet to a tunnel's port: its VXLAN header has another network identifier (RFC 7348 §5).
+    OtherVni(Vni),
     /// It is a TCP packet that opens or accepts a connection (SYN set).
     TcpSyn,
     /// Its connection's destination was translated here.

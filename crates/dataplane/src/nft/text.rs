@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Prefix};
 
-use super::expression::{comment, device_stem, octets};
+use super::expression::{VNI, comment, device_stem, octets};
 use super::foreign::{COMMENT, Direction, ForeignAccept};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};
@@ -184,6 +184,7 @@ impl Display for Match {
             Match::Source(family, address) => write!(f, "{} saddr {address}", protocol(*family)),
             Match::Destination(family, address) => write!(f, "{} daddr {address}", protocol(*family)),
             Match::UdpTo(port) => write!(f, "udp dport {port}"),
+            Match::OtherVni(vni) => write!(f, "@th,{},24 != {:#x}", VNI * 8, vni.0),
             Match::TcpSyn => f.write_str("tcp flags syn"),
             Match::Dnat => f.write_str("ct status dnat"),
             Match::Marked => write!(f, "meta mark & {MARK:#010x} == {MARK:#010x}"),

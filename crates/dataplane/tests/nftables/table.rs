@@ -5,7 +5,7 @@ use causeway_dataplane::Overlay;
 use causeway_dataplane::nft::{
     Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Rule, Set, Transaction,
 };
-use causeway_model::{Family, UdpPort};
+use causeway_model::{Family, UdpPort, Vni};
 
 fn rule(matches: Vec<Match>, action: Action) -> Rule {
     Rule { matches, action, comment: "why".to_owned() }
@@ -36,6 +36,8 @@ fn every_match(family: Family) -> Vec<Match> {
         Match::NotOut(Overlay::Bridge),
         Match::Of(family),
         Match::UdpTo(UdpPort(4876)),
+        Match::OtherVni(Vni(54)),
+        Match::OtherVni(Vni(0xff_00_01)),
         Match::TcpSyn,
         Match::Dnat,
         Match::Marked,

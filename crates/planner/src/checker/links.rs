@@ -1,6 +1,7 @@
 //! Links: one for each ordered pair, alike in both directions, complete, and carried by somebody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use causeway_model::{
     ClusterFacts, ClusterName, Families, LinkId, LinkPlan, LinkPrefix, NodeId, NodeName, NodePlan, Prefix,
@@ -21,10 +22,12 @@ struct Ability {
     gateways: Families,
     /// Underlay families of nodes which talk to other clusters.
     underlay: Families,
+    /// Every underlay address that its nodes state, sorted.
+    stated: Vec<IpAddr>,
 }
 
 pub(super) fn check(facts: &Facts, plan: &Plan, report: &mut Report) {
-    let abilities = abilities(plan);
+    let abilities = abilities(facts, plan);
     for source in facts.clusters.keys() {
         for remote in facts.clusters.keys().filter(|remote| *remote != source) {
             let id = LinkId { source: source.clone(), remote: remote.clone() };
@@ -47,7 +50,7 @@ pub(super) fn check(facts: &Facts, plan: &Plan, report: &mut Report) {
     }
 }
 
-fn abilities(plan: &Plan) -> BTreeMap<&ClusterName, Ability> {
+fn abilities<'a>(facts: &'a Facts, plan: &'a Plan) -> BTreeMap<&'a ClusterName, Ability> {
     let mut abilities: BTreeMap<&ClusterName, Ability> = BTreeMap::new();
     for (id, NodePlan { role, vtep, .. }) in &plan.nodes {
         let ability = abilities.entry(&id.cluster).or_default();
@@ -63,6 +66,10 @@ fn abilities(plan: &Plan) -> BTreeMap<&ClusterName, Ability> {
         ability.gateways =
             slice.peers.iter().fold(ability.gateways, |all, peer| all.union(peer.vtep.families));
     }
+    for (id, node) in &facts.nodes {
+        abilities.entry(&id.cluster).or_default().stated.extend(node.underlay.addresses());
+    }
+    abilities.values_mut().for_each(|ability| ability.stated.sort_unstable());
     abilities
 }
 
@@ -138,10 +145,14 @@ fn one(
         source.pods.iter().chain(&source.services).filter(|p| p.len() > 0).copied().collect();
     for (prefix, kind) in shown(plan, &remote.name) {
         let family = prefix.family();
+        // Nodes of the source itself are there: other clusters may keep such a prefix, this one cannot reach it.
+        let at = near.stated.partition_point(|address| *address < prefix.first());
+        let at_home = near.stated.get(at).is_some_and(|address| prefix.contains(*address));
         let carried = far.nodes.contains(family) && far.gateways.contains(family);
         let wanted = families.contains(family)
             && near.sending.contains(family)
             && carried
+            && (kind == PrefixKind::Overlay || !at_home)
             && !own.iter().any(|own| own.overlaps(&prefix));
         if wanted && !on_link.contains(&prefix) {
             report.add(Rule::Reachable, subject(), format!("{kind:?} prefix {prefix} is missing"));

@@ -100,7 +100,7 @@ fn owners(plan: &Plan, report: &mut Report) {
 }
 
 /// No prefix on any link covers an address that tunnel packets are sent to, nor one that any node of
-/// a known cluster states, unless that node is left out for it.
+/// a known cluster states, unless that node is left out for it: one of a younger cluster is, by all but its own.
 fn underlay(facts: &Facts, plan: &Plan, report: &mut Report) {
     let mut addresses: Vec<(IpAddr, &NodeId)> = Vec::new();
     for (id, node) in &facts.nodes {
@@ -117,7 +117,11 @@ fn underlay(facts: &Facts, plan: &Plan, report: &mut Report) {
                 let used = |node: &NodeId| {
                     plan.nodes.get(node).is_some_and(|n| n.vtep.underlay.addresses().any(|a| a == *address))
                 };
-                if entry.kind != PrefixKind::Overlay || used(node) {
+                let age = |name: &ClusterName| {
+                    facts.clusters.get(name).map(|cluster| (cluster.age, cluster.name.clone()))
+                };
+                let gives_way = node.cluster != id.source && age(&node.cluster) > age(&id.remote);
+                if used(node) || (entry.kind != PrefixKind::Overlay && !gives_way) {
                     let detail = format!("{} covers {address} of node {node}", entry.prefix);
                     report.add(Rule::UnderlayUncovered, Subject::Link(id.clone()), detail);
                 }

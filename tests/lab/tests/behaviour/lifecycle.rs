@@ -1,6 +1,6 @@
 //! Programs come, go and repair; what is not ours stays as it is.
 
-use causeway_lab::{Action, Fault, Lab, Output, StreamOptions};
+use causeway_lab::{Action, Fault, Lab, Output, Soak, StreamOptions};
 use serde_json::json;
 
 use crate::bed::{all_is_well, eventually, object, reaches, wait_for_condition, well};
@@ -61,6 +61,15 @@ fn cleanup_leaves_each_node_as_it_was_before() {
         cleanup(&lab, node);
         let after = lab.node(node).unwrap().snapshot().unwrap();
         assert_eq!(before.difference(&after), Vec::<String>::new(), "{node}");
+    }
+}
+
+#[test]
+fn nodes_that_join_and_leave_fifty_times_in_every_way_are_each_time_as_they_were() {
+    let mut soak = Soak::begin(crate::common::PROGRAM.as_ref(), "leaving").unwrap();
+    let mut joined = 0;
+    while joined < 50 {
+        joined += soak.round().unwrap();
     }
 }
 

@@ -16,3 +16,4 @@ mod modes;
 mod overlap;
 mod refused;
 mod services;
+mod spoofed;

@@ -211,9 +211,9 @@ fn a_packet_that_is_not_ours_leaves_early() {
         assert_eq!(exits("forward"), Some(marking));
         let last = rules(&ruleset, "filter_postrouting");
         assert!(last.is_empty() == (role == Role::Node) && last.len() <= 1);
-        for chain in ["raw_input", "raw_output"] {
+        for (chain, for_each_port) in [("raw_input", 2), ("raw_output", 1)] {
             let rules = rules(&ruleset, chain);
-            assert_eq!(rules.len(), names.len());
+            assert_eq!(rules.len(), for_each_port * names.len());
             assert!(rules.iter().all(|rule| rule.starts_with("udp dport ")));
         }
     }
@@ -282,8 +282,15 @@ fn a_node_without_tunnels_has_no_table() {
 #[test]
 fn tunnels_of_other_numbers_are_guarded_too() {
     let (node, mut around) = (node(Role::Node), around(&["vx-bridge"]));
-    let Tunnel { port, .. } = Tunnel { vni: Vni(1), port: UdpPort(5000) };
-    around.devices.get_mut(&device("vx-bridge")).unwrap().port = port;
+    let Tunnel { port, vni } = Tunnel { vni: Vni(1), port: UdpPort(5000) };
+    let vxlan = around.devices.get_mut(&device("vx-bridge")).unwrap();
+    (vxlan.port, vxlan.vni) = (port, vni);
     let ruleset = ruleset(&node, &around);
-    assert_eq!(rules(&ruleset, "raw_input"), ["udp dport 5000 ip saddr != @bridge_vteps4 counter drop"]);
+    assert_eq!(
+        rules(&ruleset, "raw_input"),
+        [
+            "udp dport 5000 ip saddr != @bridge_vteps4 counter drop",
+            "udp dport 5000 meta nfproto ipv4 @th,96,24 != 0x1 counter drop",
+        ]
+    );
 }

@@ -1,0 +1,257 @@
+//! VXLAN packets of somebody who does not belong: each is dropped, and counted for its reason where a user
+//! reads it: `nft list table inet causeway`.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use causeway_lab::{Action, Forged, Lab};
+use causeway_model::{Family, Mac};
+use serde_json::Value;
+
+use crate::bed::{eventually, object, well};
+use crate::common::in_bed;
+
+const BED: &str = "
+clusters:
+  - {name: a, nodes: 2}
+  - {name: b, nodes: 1}
+  - name: c
+    spec: {mode: Gateway, gateways: {count: 1, nodeSelector: {matchLabels: {gateway: \"yes\"}}}}
+    nodes: [{name: gw, labels: {gateway: \"yes\"}}, {name: in}]";
+
+const BRIDGE: (u16, u32) = (4876, 54);
+const LOCAL: (u16, u32) = (4877, 55);
+/// A port that nobody listens on: what arrives there is counted as such.
+const NOBODY: u16 = 9;
+/// How many packets each case sends: far more than the few that come by themselves, as of IPv6.
+const PACKETS: u64 = 10;
+
+/// What becomes of a packet.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Fate {
+    /// The pod gets it.
+    Delivered,
+    /// A rule with this comment drops it.
+    Dropped(String),
+    /// Nobody listens for tunnel packets there: the node counts it as UDP without a port.
+    NoTunnel,
+}
+
+/// Addresses of a node's VTEP, of the given inner family where it matters.
+fn vtep(lab: &Lab, node: &str) -> (IpAddr, Mac) {
+    let config = object(lab, &format!("nodeconfigs/causeway-cluster-{node}.yaml")).unwrap();
+    let first = |field: &str| config["spec"][field][0].as_str().unwrap().to_owned();
+    let overlay: Ipv4Addr = first("overlay").parse().unwrap();
+    (first("underlay").parse().unwrap(), Mac::of_vtep(overlay))
+}
+
+fn pod(lab: &Lab, name: &str, family: Family) -> IpAddr {
+    let topology = lab.topology().unwrap();
+    let pod: causeway_lab::Endpoint = name.parse().unwrap();
+    pod.addresses(&topology).into_iter().find(|address| Family::of(*address) == family).unwrap()
+}
+
+/// The packet that the VTEP `from` would send for a pod of its cluster to the pod of `to`.
+fn honest(lab: &Lab, (port, vni): (u16, u32), from: &str, to: &str, inner: (&str, Family)) -> Forged {
+    let ((outer_from, inner_from_mac), (outer_to, inner_to_mac)) = (vtep(lab, from), vtep(lab, to));
+    Forged {
+        at: "underlay".to_owned(),
+        outer_from,
+        outer_to,
+        port,
+        vni,
+        inner_from_mac,
+        inner_to_mac,
+        inner_from: pod(lab, inner.0, inner.1),
+        inner_to: pod(lab, &format!("{to}/p1"), inner.1),
+        inner_port: NOBODY,
+    }
+}
+
+/// Packets that each rule of the node has dropped, by its comment without the digest.
+fn drops(lab: &Lab, node: &str) -> BTreeMap<String, u64> {
+    let table = in_bed(lab, node, &["nft", "-j", "list", "table", "inet", "causeway"]);
+    let table: Value = serde_json::from_str(&table).unwrap();
+    let mut drops = BTreeMap::new();
+    for rule in table["nftables"].as_array().unwrap().iter().filter_map(|item| item.get("rule")) {
+        let statements = rule["expr"].as_array().unwrap();
+        if statements.iter().any(|statement| statement.get("drop").is_some()) {
+            let packets = statements.iter().find_map(|statement| statement["counter"]["packets"].as_u64());
+            let comment = rule["comment"].as_str().unwrap().split(" #").next().unwrap();
+            *drops.entry(comment.to_owned()).or_default() += packets.expect("each drop is counted");
+        }
+    }
+    drops
+}
+
+/// UDP packets that came to a node or pod on a port where nobody listens, of both families.
+fn unheard(lab: &Lab, endpoint: &str) -> u64 {
+    let text = in_bed(lab, endpoint, &["cat", "/proc/net/snmp", "/proc/net/snmp6"]);
+    let mut udp = text.lines().filter(|line| line.starts_with("Udp:"));
+    let (names, values) = (udp.next().unwrap(), udp.next().unwrap());
+    let v4 = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "NoPorts").unwrap().1;
+    let v6 = text.lines().find(|line| line.starts_with("Udp6NoPorts")).unwrap();
+    let number = |text: &str| text.trim().parse::<u64>().unwrap();
+    number(v4) + number(v6.rsplit(|c: char| c.is_whitespace()).next().unwrap())
+}
+
+/// Sends the packet several times to the pod of `node`: that, and only that, becomes of it.
+fn assert_fate(lab: &Lab, what: &str, node: &str, packet: &Forged, fate: &Fate) {
+    let pod = format!("{node}/p1");
+    let counts = || {
+        let mut counts: BTreeMap<Fate, u64> = drops(lab, node)
+            .into_iter()
+            .map(|(comment, packets)| (Fate::Dropped(comment), packets))
+            .collect();
+        counts.insert(Fate::Delivered, unheard(lab, &pod));
+        counts.insert(Fate::NoTunnel, unheard(lab, node));
+        counts
+    };
+    let before = counts();
+    for _ in 0..PACKETS {
+        lab.forge(packet).unwrap();
+    }
+    let since = |(fate, now): (Fate, u64)| {
+        let before = before.get(&fate).copied().unwrap_or_default();
+        (fate, now - before)
+    };
+    let grown = || counts().into_iter().map(since).collect::<BTreeMap<_, _>>();
+    eventually(what, || {
+        let grown = grown();
+        if grown.get(fate).is_some_and(|packets| *packets >= PACKETS) {
+            Ok(())
+        } else {
+            Err(format!("{grown:?}"))
+        }
+    });
+    let others: Vec<_> =
+        grown().into_iter().filter(|(other, packets)| other != fate && *packets >= PACKETS).collect();
+    assert!(others.is_empty(), "{what}: {others:?}");
+    assert!(*fate == Fate::Delivered || grown()[&Fate::Delivered] == 0, "{what}: some were delivered");
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// What a node of a P2P cluster gets that is linked to a P2P cluster and to a Gateway cluster.
+fn to_a_node(lab: &Lab, family: Family) {
+    let (strange, own, elsewhere) = match family {
+        Family::V4 => ("192.0.2.7", "a/n2/p1", "192.0.2.8"),
+        Family::V6 => ("2001:db8::7", "a/n2/p1", "2001:db8::8"),
+    };
+    let base = honest(lab, BRIDGE, "b/n1", "a/n1", ("b/n1/p1", family));
+    let gateway = honest(lab, BRIDGE, "c/gw", "a/n1", ("c/in/p1", family));
+    let router = address("192.0.2.9");
+    let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
+    let cases = [
+        ("what a VTEP sends", base.clone(), Fate::Delivered),
+        ("what a gateway sends", gateway, Fate::Delivered),
+        ("no VTEP", Forged { outer_from: router, ..base.clone() }, dropped("unknown VTEP")),
+        (
+            "a node of a member that is no VTEP of ours",
+            honest(lab, BRIDGE, "c/in", "a/n1", ("c/in/p1", family)),
+            dropped("unknown VTEP"),
+        ),
+        (
+            "a node of the own cluster",
+            honest(lab, BRIDGE, "a/n2", "a/n1", ("b/n1/p1", family)),
+            dropped("unknown VTEP"),
+        ),
+        ("the other overlay's VNI", Forged { vni: LOCAL.1, ..base.clone() }, dropped("wrong VNI")),
+        ("a VNI of nobody", Forged { vni: 0xff_ff_ff, ..base.clone() }, dropped("wrong VNI")),
+        (
+            "an inner source of nobody",
+            Forged { inner_from: address(strange), ..base.clone() },
+            dropped("foreign inner source"),
+        ),
+        (
+            "an inner source of the own cluster",
+            Forged { inner_from: pod(lab, own, family), ..base.clone() },
+            dropped("foreign inner source"),
+        ),
+        (
+            "an inner destination of nobody",
+            Forged { inner_to: address(elsewhere), ..base.clone() },
+            dropped("foreign inner destination"),
+        ),
+        (
+            "an inner destination of another cluster",
+            Forged { inner_to: pod(lab, "c/gw/p1", family), ..base.clone() },
+            dropped("foreign inner destination"),
+        ),
+        (
+            "an overlay that the node has no part in",
+            Forged { port: LOCAL.0, vni: LOCAL.1, ..base },
+            Fate::NoTunnel,
+        ),
+    ];
+    for (what, packet, fate) in cases {
+        assert_fate(lab, &format!("{family}: {what}"), "a/n1", &packet, &fate);
+    }
+}
+
+/// What an internal node of a Gateway cluster gets.
+fn to_an_internal_node(lab: &Lab, family: Family) {
+    let base = honest(lab, LOCAL, "c/gw", "c/in", ("b/n1/p1", family));
+    let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
+    let cases = [
+        ("what the own gateway passes on", base.clone(), Fate::Delivered),
+        (
+            "a VTEP of another cluster",
+            honest(lab, LOCAL, "b/n1", "c/in", ("b/n1/p1", family)),
+            dropped("unknown VTEP"),
+        ),
+        ("the other overlay's VNI", Forged { vni: BRIDGE.1, ..base.clone() }, dropped("wrong VNI")),
+        (
+            "an inner source of the own cluster's pods",
+            Forged { inner_from: pod(lab, "c/gw/p1", family), ..base },
+            dropped("foreign inner source"),
+        ),
+        (
+            "the overlay between clusters",
+            honest(lab, BRIDGE, "b/n1", "c/in", ("b/n1/p1", family)),
+            Fate::NoTunnel,
+        ),
+    ];
+    for (what, packet, fate) in cases {
+        assert_fate(lab, &format!("{family}: {what}"), "c/in", &packet, &fate);
+    }
+}
+
+#[test]
+fn packets_of_somebody_who_does_not_belong_are_dropped_and_counted_by_reason() {
+    let lab = well("spoofed", BED);
+    for family in Family::BOTH {
+        to_a_node(&lab, family);
+        to_an_internal_node(&lab, family);
+    }
+}
+
+/// Removes the rules of a node with this comment.
+fn remove_rules(lab: &Lab, node: &str, comment: &str) {
+    let list = format!(
+        "nft -a list table inet causeway | awk '/chain/ {{ chain = $2 }} /comment \"{comment} #/ {{ print chain, $NF }}'"
+    );
+    let rules = in_bed(lab, node, &["sh", "-ec", &list]);
+    assert!(!rules.is_empty(), "{comment}");
+    for rule in rules.lines() {
+        let (chain, handle) = rule.split_once(' ').unwrap();
+        in_bed(lab, node, &["nft", "delete", "rule", "inet", "causeway", chain, "handle", handle]);
+    }
+}
+
+#[test]
+fn each_of_those_rules_is_what_keeps_its_packets_out() {
+    let lab = well("loosened", BED);
+    // It would put the rules back.
+    lab.node("a/n1").unwrap().agent(Action::Stop).unwrap();
+    let base = honest(&lab, BRIDGE, "b/n1", "a/n1", ("b/n1/p1", Family::V4));
+    let strange = Forged { inner_from: address("203.0.113.7"), ..base.clone() };
+    let nobody = Forged { outer_from: address("203.0.113.9"), ..base };
+    for (comment, packet) in [("foreign inner source", strange), ("unknown VTEP", nobody)] {
+        assert_fate(&lab, comment, "a/n1", &packet, &Fate::Dropped(comment.to_owned()));
+        remove_rules(&lab, "a/n1", comment);
+        assert_fate(&lab, comment, "a/n1", &packet, &Fate::Delivered);
+    }
+}
