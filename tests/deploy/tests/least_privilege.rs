@@ -169,14 +169,14 @@ const LEAST: [&str; 9] = [
 
 /// Runs the agent in a container as the DaemonSet has it; what is more than the least that it needs, a line each.
 fn more_than_least(daemon_set: &Value) -> Vec<String> {
-    let folder = TempDir::new().unwrap();
+    let folder = TempDir::new().expect("a folder");
     let (root, objects) = (folder.path().join("root"), folder.path().join("objects"));
     let mut image = Command::new(repository("deploy/image/build.sh"));
     succeed(image.args(["--rootfs-only", "--binaries"]).arg(programs()).arg(&root));
     add_setpriv(&root);
     add_seccomp(&root);
-    fs::create_dir(&objects).unwrap();
-    fs::write(objects.join("facts.yaml"), OBJECTS).unwrap();
+    fs::create_dir(&objects).expect("a folder");
+    fs::write(objects.join("facts.yaml"), OBJECTS).expect("a file");
     let mut planner = Command::new(program("causeway-network-manager"));
     succeed(planner.arg("--objects").arg(&objects).arg("--once"));
     let Settings { confined, root_file_system, proc_sys } = settings(daemon_set);
