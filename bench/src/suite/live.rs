@@ -319,10 +319,19 @@ pub fn hub(options: &Options) -> Result<Section> {
         bed.write("hub", &namespace(name), Written::ClusterNodes, cluster * NUMBERS, each)?;
     }
     let wrote = began.elapsed().as_secs_f64();
-    bed.lab.fault(&Fault::Manager { action: Action::Start })?;
-    let began = Instant::now();
-    bed.wait_until_quiet(&["hub"])?;
-    let took = (began.elapsed() - QUIET).as_secs_f64();
+    let start = || -> Result<f64> {
+        let told = || bed.lab.log(None).map(|log| log.matches(" planned ").count()).unwrap_or_default();
+        let earlier = told();
+        let began = Instant::now();
+        bed.lab.fault(&Fault::Manager { action: Action::Start })?;
+        wait_until("network-manager to have planned", LIMIT, || {
+            Ok(if told() > earlier { Ok(()) } else { Err("not yet".to_owned()) })
+        })?;
+        let took = began.elapsed().as_secs_f64();
+        bed.wait_until_quiet(&["hub"])?;
+        Ok(took)
+    };
+    let took = start()?;
     let nodes = grouped(count as usize);
     section.rows.push(Row::shown(format!("writing {nodes} ClusterNodes"), wrote, Unit::Seconds));
     section.rows.push(Row::shown(
@@ -335,16 +344,8 @@ pub fn hub(options: &Options) -> Result<Section> {
     section.rows.push(Row::shown("its peak", peak, Unit::Bytes).at_most(1024.0 * MIB));
 
     let before = bed.writes("hub")?;
-    let told = || bed.lab.log(None).map(|log| log.matches("planned").count()).unwrap_or_default();
-    let earlier = told();
     bed.lab.fault(&Fault::Manager { action: Action::Stop })?;
-    let began = Instant::now();
-    bed.lab.fault(&Fault::Manager { action: Action::Start })?;
-    wait_until("network-manager to have planned", LIMIT, || {
-        Ok(if told() > earlier { Ok(()) } else { Err("not yet".to_owned()) })
-    })?;
-    let took = began.elapsed().as_secs_f64();
-    bed.wait_until_quiet(&["hub"])?;
+    let took = start()?;
     let (resident, peak) = bed.memory("network-manager")?;
     section
         .rows
