@@ -153,6 +153,8 @@ impl Detector {
         if sent.fate != Fate::Lost {
             self.loss.count(at, false);
             self.recent.count(false);
+        } else {
+            self.recent.was_late();
         }
         if self.answered.is_none_or(|newest| newest < seq) {
             self.answered = Some(seq);

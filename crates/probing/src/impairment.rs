@@ -23,6 +23,7 @@ const SHARE: (usize, usize) = (5, 2);
 /// What became of the last probes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recent {
+    /// Since the first answer: before it, the target or its tunnel may not be there yet.
     lost: VecDeque<bool>,
     /// Probes lost since the last answer. They count once there is another: until then it may be a death.
     run: usize,
@@ -36,12 +37,25 @@ impl Recent {
             self.run += 1;
             return;
         }
-        self.lost.extend(std::iter::repeat_n(true, std::mem::take(&mut self.run)));
+        let run = std::mem::take(&mut self.run);
+        if !self.lost.is_empty() {
+            self.lost.extend(std::iter::repeat_n(true, run));
+        }
         self.lost.push_back(false);
         self.lost.drain(..self.lost.len().saturating_sub(WINDOW));
         let (all, share) = (self.lost.len(), if self.many { SHARE.1 } else { SHARE.0 });
         if all >= LEAST {
             self.many = self.lost.iter().filter(|lost| **lost).count() * 100 >= all * share;
+        }
+    }
+
+    /// A probe that was counted as lost was answered after all, late.
+    pub fn was_late(&mut self) {
+        if self.run > 0 {
+            self.run -= 1;
+            self.count(false);
+        } else if let Some(newest) = self.lost.iter_mut().rev().find(|lost| **lost) {
+            *newest = false;
         }
     }
 
@@ -178,6 +192,22 @@ mod tests {
         recent.forget();
         recent.count(false);
         assert!(!recent.loses());
+    }
+
+    #[test]
+    fn what_is_lost_before_the_first_answer_and_what_is_late_is_no_loss() {
+        let mut recent = Recent::default();
+        (0..17).for_each(|_| recent.count(true));
+        (0..LEAST).for_each(|_| recent.count(false));
+        assert!(!recent.loses(), "it was not there yet");
+        for _ in 0..WINDOW {
+            recent.count(true);
+            recent.count(true);
+            recent.was_late();
+            recent.was_late();
+        }
+        assert!(!recent.loses());
+        assert_eq!(recent.lost.iter().filter(|lost| **lost).count(), 0);
     }
 
     /// A second each: whether the large probe is answered, and whether small ones are.
