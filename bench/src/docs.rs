@@ -5,8 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::plot;
-use crate::report::{Report, Section};
+use crate::report::{self, Report, Section};
 use crate::row::{Row, Unit, Verdict};
 
 /// Where plots are, beside the page.
@@ -34,19 +33,8 @@ pub fn write(report: &Path, directory: &Path) -> Result<()> {
     let text = fs::read_to_string(&from).with_context(|| format!("reading {}", from.display()))?;
     let report: Report =
         serde_json::from_str(&text).with_context(|| format!("reading {}", from.display()))?;
-    let plots = directory.join(PLOTS);
-    if plots.exists() {
-        fs::remove_dir_all(&plots).with_context(|| format!("removing {}", plots.display()))?;
-    }
-    fs::create_dir_all(&plots).with_context(|| format!("making {}", plots.display()))?;
-    for section in &report.sections {
-        if let Some(svg) = plot::svg(section) {
-            let path = plots.join(section.plot_file());
-            fs::write(&path, svg).with_context(|| format!("writing {}", path.display()))?;
-        }
-    }
-    let path = directory.join("benchmarks.md");
-    fs::write(&path, page(&report)).with_context(|| format!("writing {}", path.display()))
+    report.write_plots(&directory.join(PLOTS))?;
+    report::write(&directory.join("benchmarks.md"), &page(&report))
 }
 
 fn page(report: &Report) -> String {

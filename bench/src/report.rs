@@ -83,25 +83,33 @@ impl Report {
         }
     }
 
-    /// Writes `report.json`, `report.md` and a plot for each section with quotients into `directory`, which is made if
-    /// it is not there. Plots of an earlier run are removed.
+    /// Writes `report.json`, `report.md` and plots into `directory`, which is made if it is not there.
     ///
     /// # Errors
     /// If a file cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
-        fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+        self.write_plots(directory)?;
         let json = serde_json::to_string_pretty(self)? + "\n";
+        write(&directory.join("report.json"), &json)?;
+        write(&directory.join("report.md"), &self.markdown())
+    }
+
+    /// Writes a plot for each section with quotients into `directory`, which is made if it is not there. Plots of
+    /// an earlier run are removed.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write_plots(&self, directory: &Path) -> Result<()> {
+        fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
         for file in fs::read_dir(directory)?.flatten().map(|entry| entry.path()) {
             if file.extension().is_some_and(|end| end == "svg") {
                 fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
             }
         }
-        let plots =
-            self.sections.iter().filter_map(|section| Some((section.plot_file(), plot::svg(section)?)));
-        let texts = [("report.json".to_owned(), json), ("report.md".to_owned(), self.markdown())];
-        for (name, text) in texts.into_iter().chain(plots) {
-            let path = directory.join(name);
-            fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        for section in &self.sections {
+            if let Some(svg) = plot::svg(section) {
+                write(&directory.join(section.plot_file()), &svg)?;
+            }
         }
         Ok(())
     }
@@ -125,6 +133,14 @@ impl Report {
         }
         text
     }
+}
+
+/// Writes a file.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
 /// A section as text: its title, then a line for each figure.

@@ -11,6 +11,7 @@ use causeway_kubernetes::ensure;
 use causeway_test_deploy::daemon::Daemon;
 use causeway_test_deploy::hub::{install, join, shown};
 use causeway_test_deploy::identity::{account, account_kubeconfig, typed};
+use causeway_test_deploy::proxy::Proxy;
 use causeway_test_deploy::server::Server;
 use causeway_test_deploy::{eventually, until};
 use k8s_openapi::api::core::v1::{Namespace, Node};
@@ -35,7 +36,7 @@ struct Bed {
     server: Server,
     planner: Daemon,
     manager: Daemon,
-    ways: Vec<causeway_test_deploy::proxy::Proxy>,
+    ways: Vec<Proxy>,
 }
 
 async fn bed() -> Bed {

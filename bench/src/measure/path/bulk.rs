@@ -51,8 +51,7 @@ impl Measurement for Bulk {
     type Outcome = Vec<Transfer>;
 
     fn measure(&self) -> Result<Vec<Transfer>> {
-        let cpus = processors()?;
-        let (Some(first), Some(last)) = (cpus.first(), cpus.last()) else { bail!("no processor") };
+        let (first, last) = processors()?;
         let affinity = format!("{last},{first}");
         let _servers: Vec<Server> =
             servers(&self.paths).into_iter().map(Server::start).collect::<Result<_>>()?;

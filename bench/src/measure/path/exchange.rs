@@ -95,14 +95,13 @@ impl Measurement for Exchanges {
     type Outcome = Vec<Slice>;
 
     fn measure(&self) -> Result<Vec<Slice>> {
-        let cpus = processors()?;
-        let (Some(first), Some(last)) = (cpus.first(), cpus.last()) else { bail!("no processor") };
+        let (first, last) = processors()?;
         let client = match self.placement {
-            Placement::OneProcessor => *first,
+            Placement::OneProcessor => first,
             Placement::TwoProcessors if first == last => bail!("there is only one processor"),
-            Placement::TwoProcessors => *last,
+            Placement::TwoProcessors => last,
         };
-        let server = |name| Ok((name, Server::start(name, self.mode, *first)?));
+        let server = |name| Ok((name, Server::start(name, self.mode, first)?));
         let servers: Vec<(&str, Server)> =
             servers(&self.paths).into_iter().map(server).collect::<Result<_>>()?;
         let turns = schedule(self.rounds, self.paths.len(), self.seed);

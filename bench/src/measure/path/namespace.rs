@@ -32,13 +32,15 @@ pub fn within<T: Send>(name: &str, work: impl FnOnce() -> Result<T> + Send) -> R
     done.unwrap_or_else(|_| Err(anyhow!("a thread in {name} panicked")))
 }
 
-/// The processors that this process may use.
+/// The first and the last processor that this process may use: the same if there is only one.
 ///
 /// # Errors
 /// If the kernel does not say.
-pub fn processors() -> Result<Vec<usize>> {
+pub fn processors() -> Result<(usize, usize)> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).context("processors of this process")?;
-    Ok((0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect())
+    let mut cpus = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
+    let first = cpus.next().context("a processor")?;
+    Ok((first, cpus.next_back().unwrap_or(first)))
 }
 
 /// Lets the calling thread run on that processor only.

@@ -35,7 +35,7 @@ impl Measurement for Walk {
     type Outcome = Vec<Vec<u64>>;
 
     fn measure(&self) -> Result<Vec<Vec<u64>>> {
-        let cpu = *processors()?.first().context("a processor")?;
+        let (cpu, _) = processors()?;
         let mode = Mode::Exchange { protocol: Protocol::Udp, bytes: 64 };
         let paths: Vec<Path> = self.paths.iter().map(|(path, _)| path.clone()).collect();
         for namespace in servers(&paths) {

@@ -38,6 +38,11 @@ impl InTheWay {
         InTheWay { devices, addresses }
     }
 
+    /// Whether the device can stay.
+    pub fn spares(&self, device: &Device) -> bool {
+        !self.devices.contains(device)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.devices.is_empty() && self.addresses.is_empty()
     }

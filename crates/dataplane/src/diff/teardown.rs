@@ -26,7 +26,7 @@ pub(super) fn tear_down(
     observed: &Observed,
     take: &mut dyn FnMut(Step),
 ) -> Observed {
-    let stays = |device: &Device| !doomed.devices.contains(device);
+    let stays = |device: &Device| doomed.spares(device);
     let addresses = shelter_addresses(doomed, desired, observed, take);
     let NextHopsLeft { singles, groups, removed } = split_next_hops(&stays, observed, take);
     let has_source = |source: IpAddr| {
@@ -90,11 +90,10 @@ fn shelter_addresses(
     observed: &Observed,
     take: &mut dyn FnMut(Step),
 ) -> Table<(Device, IpAddr), ()> {
-    let stays = |device: &Device| !doomed.devices.contains(device);
     let mut left: Vec<_> = observed
         .addresses
         .iter()
-        .filter(|(key, ())| stays(&key.0) && !doomed.addresses.contains(key))
+        .filter(|(key, ())| doomed.spares(&key.0) && !doomed.addresses.contains(key))
         .map(|(key, ())| (*key, ()))
         .collect();
     for ((device, address), ()) in desired.addresses.iter() {
@@ -102,7 +101,7 @@ fn shelter_addresses(
             .devices
             .get(device)
             .is_some_and(|now| Family::of(*address) == Family::V4 || now.vxlan.mtu >= IPV6_MIN_MTU);
-        if stays(device) && takes_it && observed.addresses.get(&(*device, *address)).is_none() {
+        if doomed.spares(device) && takes_it && observed.addresses.get(&(*device, *address)).is_none() {
             take(Step::AddAddress(*device, *address));
             left.push(((*device, *address), ()));
         }
