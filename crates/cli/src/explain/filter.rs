@@ -185,7 +185,7 @@ fn holds(ruleset: &Ruleset, condition: &Match, passing: &Passing) -> bool {
         Match::UdpTo(port) => passing.udp_to == Some(*port),
         // Both ends have the same.
         Match::OtherVni(_) => false,
-        Match::Established => passing.tracking == Tracking::Known,
+        Match::Assured => passing.tracking == Tracking::Known,
         // Clamping apart, no rule asks for it.
         Match::TcpSyn => false,
         Match::Dnat => passing.translated,

@@ -306,6 +306,9 @@ impl Builder<'_> {
             matches.extend(crosses_none.iter().cloned());
             rules.push(rule(matches, Action::Mark, "brought by the CNI"));
         }
+        // Its first packet was judged by what follows, and both that announce a segment size have passed. All that the host
+        // forwards comes here, so this comes first.
+        rules.push(rule(vec![Match::Assured], Action::Accept, "connection let through before"));
         rules.push(rule(crosses_none, Action::Accept, "crosses no tunnel"));
         let mtu = self.inputs.devices.values().map(|vxlan| vxlan.mtu).chain(self.inputs.link_mtu).min();
         for family in self.inputs.families.iter() {
@@ -313,8 +316,6 @@ impl Builder<'_> {
             let clamp = Action::ClampMss(u16::try_from(size).unwrap_or(u16::MAX));
             rules.push(rule(vec![Match::Of(family), Match::TcpSyn], clamp, "segments fit the tunnels"));
         }
-        // Its first packet was judged by what follows. Cheaper than looking an address up.
-        rules.push(rule(vec![Match::Established], Action::Accept, "connection let through before"));
         for overlay in &self.overlays {
             rules.push(rule(vec![Match::In(*overlay)], Action::Accept, "judged as it arrived"));
         }

@@ -219,9 +219,9 @@ impl Writer<'_, '_> {
                 self.bitwise(&[SYN], &[0]);
                 self.compare(NFT_CMP_NEQ, &[0]);
             }
-            Match::Established => {
-                self.tracking(NFT_CT_STATE);
-                self.bitwise(&CT_STATE_ESTABLISHED.to_ne_bytes(), &[0; 4]);
+            Match::Assured => {
+                self.tracking(NFT_CT_STATUS);
+                self.bitwise(&IPS_ASSURED.to_ne_bytes(), &[0; 4]);
                 self.compare(NFT_CMP_NEQ, &[0; 4]);
             }
             Match::Dnat => {

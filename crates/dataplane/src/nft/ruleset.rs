@@ -236,8 +236,8 @@ pub enum Match {
     OtherVtep(Family, String),
     /// Of a packet to a tunnel's port: its VXLAN header has another network identifier (RFC 7348 §5).
     OtherVni(Vni),
-    /// It is of a tracked connection that has seen packets both ways.
-    Established,
+    /// It is of a tracked connection that both ends have agreed on: past the three packets that open it with TCP.
+    Assured,
     /// It is a TCP packet that opens or accepts a connection (SYN set).
     TcpSyn,
     /// Its connection's destination was translated here.

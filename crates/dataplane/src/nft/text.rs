@@ -219,7 +219,7 @@ impl Display for Match {
             }
             Match::UdpTo(port) => write!(f, "udp dport {port}"),
             Match::OtherVni(vni) => write!(f, "@th,{},24 != {:#x}", VNI * 8, vni.0),
-            Match::Established => f.write_str("ct state established"),
+            Match::Assured => f.write_str("ct status assured"),
             Match::TcpSyn => f.write_str("tcp flags syn"),
             Match::Dnat => f.write_str("ct status dnat"),
             Match::Marked => write!(f, "meta mark & {MARK:#010x} == {MARK:#010x}"),

@@ -142,10 +142,8 @@ pub const NFT_LOOKUP_F_INV: u32 = 1;
 
 pub const NFTA_CT_DREG: u16 = 1;
 pub const NFTA_CT_KEY: u16 = 2;
-pub const NFT_CT_STATE: u32 = 0;
 pub const NFT_CT_STATUS: u32 = 2;
-/// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`.
-pub const CT_STATE_ESTABLISHED: u32 = 2;
+pub const IPS_ASSURED: u32 = 4;
 /// `IPS_DST_NAT` of `nf_conntrack_common.h`.
 pub const IPS_DST_NAT: u32 = 1 << 5;
 

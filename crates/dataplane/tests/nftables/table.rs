@@ -39,7 +39,7 @@ fn every_match(family: Family) -> Vec<Match> {
         Match::UdpTo(UdpPort(4876)),
         Match::OtherVni(Vni(54)),
         Match::OtherVni(Vni(0xff_00_01)),
-        Match::Established,
+        Match::Assured,
         Match::TcpSyn,
         Match::Dnat,
         Match::Marked,

@@ -170,7 +170,7 @@ fn segments_fit_the_narrowest_tunnel() {
         let Around { remote, origins, devices, fdb } = &around;
         let (families, remote, origins) = (Families::DUAL, remote.clone(), origins.clone());
         let inputs = Inputs { node: &node, families, remote, origins, devices, fdb, link_mtu };
-        rules(&firewall(&inputs).unwrap(), "forward")[1..3].to_vec()
+        rules(&firewall(&inputs).unwrap(), "forward")[2..4].to_vec()
     };
     let clamp =
         |family, size| format!("meta nfproto {family} tcp flags syn tcp option maxseg size set {size}");
@@ -204,13 +204,13 @@ fn a_packet_that_is_not_ours_leaves_early() {
         // Ahead of it only the rules about the port of each device, and the one that looks where IPv6
         // packets go.
         assert_eq!(exits("raw_prerouting"), Some(names.len() + 1));
-        // Ahead of it only, for each family, a rule that a look at the source ends.
+        // Ahead of it only, for each family, a rule that a look at the source ends, and the one for known connections.
         let marking = rules(&ruleset, "forward")
             .iter()
             .filter(|rule| rule.starts_with("ip saddr @remote4") || rule.starts_with("ip6 saddr @remote6"))
             .count();
         assert_eq!(marking, if role == Role::Node { 0 } else { 2 });
-        assert_eq!(exits("forward"), Some(marking));
+        assert_eq!(exits("forward"), Some(marking + 1));
         let last = rules(&ruleset, "filter_postrouting");
         assert!(last.is_empty() == (role == Role::Node) && last.len() <= 1);
         for (chain, for_each_port) in [("raw_input", 2), ("raw_output", 1)] {
