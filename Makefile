@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tests and labs need network and mount namespaces: root, or a user namespace where that is allowed.
 NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)
 
-.PHONY: help deps build kubernetes release image demo demo-kubernetes test faults bench instructions soak deny lint crds fmt clean
+.PHONY: help deps build kubernetes release image demo demo-kubernetes test faults bench instructions soak deny lint crds docs fmt clean
 
 # How much `make soak` does.
 JOINS ?= 1000
@@ -69,6 +69,9 @@ lint: deps ## formatting, clippy, documentation, allowed dependencies
 
 crds: ## write deploy/crds from the Rust types
 	cargo run --locked -p causeway-api --example crds
+
+docs: ## write docs/metrics.md from the catalogue of metrics
+	cargo run --locked -p causeway-metrics --example docs
 
 fmt: ## format all code
 	cargo fmt --all

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what builds, tests, labs and benches call: ip, bridge, nft, iptables-nft, ping, sysctl, nsenter,
-# unshare, openssl, curl, iperf3, valgrind, a C linker.
+# unshare, openssl, curl, iperf3, valgrind, promtool, a C linker.
 # Does nothing where all of it is there.
 set -euo pipefail
 
@@ -12,18 +12,28 @@ for program in "${!package[@]}"; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
 [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
-[ ${#missing[@]} -eq 0 ] && exit 0
+# Of Debian's prometheus only the one program that checks rules is wanted, and no service: it is taken out of the package.
+promtool=()
+command -v promtool >/dev/null || promtool=(promtool)
+[ $((${#missing[@]} + ${#promtool[@]})) -eq 0 ] && exit 0
 
-mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+[ ${#missing[@]} -eq 0 ] || mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || {
-        echo "please install, as root: apt-get install ${missing[*]}" >&2
+        echo "please install, as root: ${missing[*]} ${promtool[*]:+and promtool (Debian package prometheus)}" >&2
         exit 2
     }
     as_root=(sudo)
 fi
-echo "installing ${missing[*]}"
+echo "installing ${missing[*]} ${promtool[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+[ ${#missing[@]} -eq 0 ] ||
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+if [ ${#promtool[@]} -ne 0 ]; then
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    (cd "$folder" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .)
+    "${as_root[@]}" install -m 755 "$folder/usr/bin/promtool" /usr/local/bin/promtool
+fi

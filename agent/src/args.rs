@@ -49,7 +49,7 @@ pub struct RunArgs {
     /// Namespace that holds the objects of this node's own cluster.
     #[arg(long, value_name = "NAME", default_value = causeway_api::SYSTEM_NAMESPACE, conflicts_with = "objects")]
     pub namespace: String,
-    /// Where to serve /healthz and /readyz.
+    /// Where to serve /healthz, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4880", conflicts_with = "objects")]
     pub listen: SocketAddr,
     /// Where to keep what must survive a restart.

@@ -1,6 +1,6 @@
 //! One pass from plan to kernel: observe, decide, act, and observe again until nothing is left to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub enum Goal<'a> {
 pub struct Pass {
     /// Steps taken.
     pub steps: usize,
+    /// The same by [kind](Step::kind).
+    pub kinds: BTreeMap<&'static str, u64>,
     /// How long all of it took.
     pub took: Duration,
     /// What this host cannot have of its plan.
@@ -76,6 +78,22 @@ pub enum ConvergeError {
     /// The original values of host sysctls could not be kept; nothing was changed.
     #[error("cannot keep original sysctl values in the state directory: {0}")]
     Remember(std::io::Error),
+}
+
+impl ConvergeError {
+    /// All that [`ConvergeError::reason`] may be.
+    pub const REASONS: [&str; 4] = ["KernelUnreadable", "ChangesFailed", "ChangesUndone", "StateDirectory"];
+
+    /// The reason of the condition that tells it.
+    pub fn reason(&self) -> &'static str {
+        let [unreadable, failed, undone, directory] = ConvergeError::REASONS;
+        match self {
+            ConvergeError::Observe(_) => unreadable,
+            ConvergeError::Apply(_) => failed,
+            ConvergeError::Unsettled { .. } => undone,
+            ConvergeError::Remember(_) => directory,
+        }
+    }
 }
 
 /// The desired state for `goal` on the observed host.
@@ -147,7 +165,7 @@ pub fn converge<K: Kernel>(
     restore: &mut Restore,
 ) -> Result<Pass, ConvergeError> {
     let started = Instant::now();
-    let mut taken = 0;
+    let (mut taken, mut kinds) = (0, BTreeMap::new());
     let mut failure: Option<ApplyError> = None;
     let mut remaining = Vec::new();
     for round in 0..=ROUNDS {
@@ -157,6 +175,7 @@ pub fn converge<K: Kernel>(
         if steps.is_empty() {
             return Ok(Pass {
                 steps: taken,
+                kinds,
                 took: started.elapsed(),
                 notices,
                 conflicts: conflicts(&observed),
@@ -181,6 +200,7 @@ pub fn converge<K: Kernel>(
             restore.remember(&steps, &observed).map_err(ConvergeError::Remember)?;
         }
         taken += steps.len();
+        steps.iter().for_each(|step| *kinds.entry(step.kind()).or_default() += 1);
         failure = kernel.apply(&steps).err();
     }
     Err(match failure {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use causeway_api::conditions::{GATEWAYS_REACHABLE, Verdict};
 use causeway_dataplane::state::Carrier;
 use causeway_model::{ClusterName, Family, OverlayAddresses};
-use causeway_probing::{Impairment, Prober, State, Status, Target};
+use causeway_probing::{Impairment, Prober, State, Status, Tallies, Target};
 use tokio::sync::watch;
 
 /// Gateways and what probes say of them.
@@ -120,6 +120,22 @@ impl Gateways {
         &self.dead
     }
 
+    /// What sends the probes, if that is possible.
+    pub fn prober(&self) -> Option<&Prober> {
+        self.probing.as_ref().map(|(prober, _)| prober)
+    }
+
+    /// How probes ended so far, by cluster.
+    pub fn tallies(&self) -> Tallies {
+        self.prober().map(|prober| prober.tallies().borrow().clone()).unwrap_or_default()
+    }
+
+    /// Clusters none of whose gateways answers in one of the families.
+    pub fn unreachable(&self) -> BTreeSet<&ClusterName> {
+        let silent = |pool: &[&Carrier]| pool.iter().all(|one| self.states.contains_key(&one.hop.gateway));
+        pools(&self.carriers).into_iter().filter(|(_, pool)| silent(pool)).map(|((of, _), _)| of).collect()
+    }
+
     /// What there is to tell; nothing without probes.
     pub fn verdict(&self) -> Option<Verdict> {
         self.probing.as_ref().map(|_| verdict(&self.carriers, &self.states, &self.impaired))
@@ -186,6 +202,15 @@ fn impairments(
     Some((reason, parts.into_iter().map(|(_, words)| words).collect::<Vec<_>>().join("; ")))
 }
 
+/// Those that can stand in for each other.
+fn pools(carriers: &[Carrier]) -> BTreeMap<(&ClusterName, Family), Vec<&Carrier>> {
+    let mut pools: BTreeMap<(&ClusterName, Family), Vec<&Carrier>> = BTreeMap::new();
+    for carrier in carriers {
+        pools.entry((&carrier.cluster, Family::of(carrier.hop.gateway))).or_default().push(carrier);
+    }
+    pools
+}
+
 /// Whether each cluster has a gateway that answers, in each family. `states` has those that do not, `impaired` what is
 /// wrong with others.
 fn verdict(
@@ -193,12 +218,8 @@ fn verdict(
     states: &BTreeMap<IpAddr, State>,
     impaired: &BTreeMap<IpAddr, BTreeSet<Impairment>>,
 ) -> Verdict {
-    let mut pools: BTreeMap<(&ClusterName, Family), Vec<&Carrier>> = BTreeMap::new();
-    for carrier in carriers {
-        pools.entry((&carrier.cluster, Family::of(carrier.hop.gateway))).or_default().push(carrier);
-    }
     let (mut none, mut some) = (Vec::new(), Vec::new());
-    for ((cluster, family), pool) in pools {
+    for ((cluster, family), pool) in pools(carriers) {
         let silent = pool.iter().filter(|carrier| states.contains_key(&carrier.hop.gateway));
         let names: Vec<String> = silent.map(|c| format!("{} ({})", c.node, c.hop.gateway)).collect();
         if names.len() == pool.len() {
@@ -266,6 +287,18 @@ mod tests {
             "{message}"
         );
         assert_eq!(verdict(&[], &BTreeMap::new(), &BTreeMap::new()).reason, "NoGatewaysUsed");
+    }
+
+    #[test]
+    fn a_cluster_is_unreachable_if_none_of_its_gateways_answers_in_a_family() {
+        let silent = |addresses: &[&str]| {
+            let states = addresses.iter().map(|address| (address.parse().unwrap(), State::Silent)).collect();
+            let gateways = Gateways { carriers: carriers().into(), states, ..Gateways::default() };
+            gateways.unreachable().into_iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(silent(&["198.18.1.1"]).is_empty());
+        assert_eq!(silent(&["198.18.1.1", "198.18.1.2"]), ["b"]);
+        assert_eq!(silent(&["fd00::1", "198.18.2.9"]), ["b", "c"]);
     }
 
     #[test]

@@ -9,8 +9,10 @@ mod last_known;
 mod plans;
 mod report;
 mod restore;
+mod round_trips;
 mod run;
 mod source;
+mod telemetry;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::converge::{ConvergeError, Pass};
 use crate::plans::Known;
+use crate::round_trips::RoundTrips;
 
 /// What is to be told after a pass.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,7 +22,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// How a pass towards what is `known` ended, and how the gateways are, if that is looked at.
+    /// How a pass towards what is `known` ended, and how the gateways are, if that is looked at. Round-trip times
+    /// are not in it yet.
     pub fn of(known: Known<'_>, result: &Result<Pass, ConvergeError>, gateways: Option<Verdict>) -> Report {
         let removed = matches!(known, Known::Removed);
         let links = match known {
@@ -40,6 +42,18 @@ impl Report {
             verdicts: verdicts(removed, result).into_iter().chain(gateways).collect(),
             foreign_chains: result.as_ref().ok().map(|pass| pass.foreign_chains.clone()),
             links,
+        }
+    }
+
+    /// How the links are.
+    pub fn links(&self) -> &[LinkState] {
+        &self.links
+    }
+
+    /// Tells these round-trip times.
+    pub fn tell(&mut self, trips: &RoundTrips) {
+        for link in &mut self.links {
+            link.rtt_microseconds = trips.told(&link.remote_cluster);
         }
     }
 
@@ -93,14 +107,6 @@ fn verdicts(removed: bool, result: &Result<Pass, ConvergeError>) -> Vec<Verdict>
             };
             vec![Verdict::new(PROGRAMMED, true, "InKernel", ""), degraded]
         }
-        Err(error) => {
-            let reason = match error {
-                ConvergeError::Observe(_) => "KernelUnreadable",
-                ConvergeError::Apply(_) => "ChangesFailed",
-                ConvergeError::Unsettled { .. } => "ChangesUndone",
-                ConvergeError::Remember(_) => "StateDirectory",
-            };
-            vec![Verdict::new(PROGRAMMED, false, reason, error.to_string())]
-        }
+        Err(error) => vec![Verdict::new(PROGRAMMED, false, error.reason(), error.to_string())],
     }
 }

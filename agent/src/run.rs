@@ -9,6 +9,7 @@ use causeway_dataplane::diff::failover;
 use causeway_dataplane::netlink::LinuxKernel;
 use causeway_dataplane::{Kernel, KernelError};
 use causeway_kubernetes::{Access, ConnectError, authorities, connect};
+use causeway_metrics::{Metrics, Program};
 use causeway_model::{NodeId, NodeName};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -20,7 +21,9 @@ use crate::last_known::{self, Basis, Identity, LastKnown};
 use crate::plans::Known;
 use crate::report::Report;
 use crate::restore::Restore;
+use crate::round_trips::RoundTrips;
 use crate::source::{Directory, Member, Source};
+use crate::telemetry::Telemetry;
 
 /// How often the kernel is looked at though nothing was notified: the safety net.
 const SLOW: Duration = Duration::from_secs(60);
@@ -78,7 +81,8 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let node = args.node.clone().ok_or(RunError::Usage)?;
     let health = Health::new();
     let last_known = LastKnown::new(&args.state_dir, identity(&args, &node).await?, health.clone());
-    let mut source = open_source(&args, &node, &health).await?;
+    let metrics = Metrics::new(Program::Agent, env!("CARGO_PKG_VERSION"));
+    let mut source = open_source(&args, &node, &health, &metrics).await?;
     let mut restore = open_restore(&args.state_dir)?;
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
     if args.once || args.dry_run {
@@ -87,9 +91,23 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     if let Source::Directory(directory) = &mut source {
         directory.watch()?;
     }
-    let served = health::serve(args.listen, health.clone());
+    let served = health::serve(args.listen, health.clone(), metrics.clone());
     let gateways = Gateways::start(args.probe_interval);
-    let agent = Agent { source, last_known, restore, kernel, gateways, failures: 0, health };
+    let telemetry = Telemetry::new(metrics);
+    gateways.prober().into_iter().for_each(|prober| telemetry.watch(prober));
+    let trips = RoundTrips::new(seed(&node), Instant::now());
+    let agent = Agent {
+        source,
+        last_known,
+        restore,
+        kernel,
+        gateways,
+        failures: 0,
+        health,
+        telemetry,
+        trips,
+        reported: None,
+    };
     tokio::select! {
         result = agent.run() => result,
         // A directory serves hosts outside Kubernetes, where nobody asks.
@@ -99,13 +117,26 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     }
 }
 
-async fn open_source(args: &RunArgs, node: &NodeName, health: &Health) -> Result<Source, RunError> {
+/// Different for each node and each time.
+fn seed(node: &NodeName) -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let start = u64::from(since.subsec_nanos());
+    node.as_str().bytes().fold(start, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
+}
+
+async fn open_source(
+    args: &RunArgs,
+    node: &NodeName,
+    health: &Health,
+    metrics: &Metrics,
+) -> Result<Source, RunError> {
     if let (Some(objects), Some(cluster)) = (&args.objects, &args.cluster) {
         let id = NodeId { cluster: cluster.clone(), node: node.clone() };
         return Ok(Source::Directory(Box::new(Directory::open(objects.clone(), id)?)));
     }
     let client = connect(&access(args)).await?;
-    Ok(Source::Member(Box::new(Member::new(client, &args.namespace, node, health.clone()))))
+    let member = Member::new(client, &args.namespace, node, health.clone(), metrics);
+    Ok(Source::Member(Box::new(member)))
 }
 
 fn access(args: &RunArgs) -> Access {
@@ -204,6 +235,10 @@ struct Agent {
     gateways: Gateways,
     failures: u32,
     health: Health,
+    telemetry: Telemetry,
+    trips: RoundTrips,
+    /// What was told last.
+    reported: Option<Report>,
 }
 
 /// Why the loop woke up.
@@ -216,6 +251,8 @@ enum Wake {
     Kernel,
     /// A gateway is dead or alive.
     Gateways,
+    /// Round-trip times are to be looked at.
+    RoundTrips,
     Timer,
 }
 
@@ -244,14 +281,22 @@ impl Agent {
                     Ok(()) => Wake::Kernel,
                     Err(error) => return Err(error.into()),
                 },
+                () = sleep_until(self.trips.due()) => Wake::RoundTrips,
                 () = sleep_until(next) => Wake::Timer,
             };
             match wake {
                 Wake::Stop => return Ok(()),
                 Wake::Plan(false) => continue,
-                Wake::Plan(true) => self.last_known.plan_changed(),
+                Wake::Plan(true) => {
+                    self.telemetry.asked_anew();
+                    self.last_known.plan_changed();
+                }
                 Wake::Keep => {
                     self.last_known.save(self.source.known());
+                    continue;
+                }
+                Wake::RoundTrips => {
+                    self.look_at_round_trips();
                     continue;
                 }
                 Wake::Kernel | Wake::Timer => {}
@@ -284,6 +329,10 @@ impl Agent {
         if !changed {
             return false;
         }
+        self.telemetry.asked_anew();
+        if let Some(report) = &self.reported {
+            self.telemetry.links(report.links(), &self.gateways.unreachable());
+        }
         let started = Instant::now();
         let steps = match self.kernel.observe_next_hops() {
             Ok(now) => failover(self.gateways.carriers(), self.gateways.dead(), &now),
@@ -296,12 +345,23 @@ impl Agent {
         match self.kernel.apply(&steps) {
             Ok(()) if steps.is_empty() => {}
             Ok(()) => {
+                self.telemetry.failed_over();
                 tracing::info!(steps = steps.len(), took_us = took_us(started), "groups of gateways changed")
             }
             // The pass that follows puts it right.
             Err(error) => tracing::error!(%error, "groups of gateways are not as they should be"),
         }
         true
+    }
+
+    /// Tells round-trip times, if there are others to tell.
+    fn look_at_round_trips(&mut self) {
+        if self.trips.look(&self.gateways.tallies(), Instant::now())
+            && let Some(report) = &mut self.reported
+        {
+            report.tell(&self.trips);
+            self.source.report(report.clone());
+        }
     }
 
     /// Makes the kernel as it should be, and says how long to wait for the next look at most.
@@ -324,6 +384,7 @@ impl Agent {
             }
             Known::Removed => (Goal::Nothing, None),
         };
+        let started = Instant::now();
         let mut result =
             match self.last_known.is_on_trial().then(|| loss(&mut self.kernel, goal, &self.restore)) {
                 Some(Ok(Some(loss))) => {
@@ -333,11 +394,16 @@ impl Agent {
                 Some(Err(error)) => Err(error.into()),
                 Some(Ok(None)) | None => converge(&mut self.kernel, goal, &mut self.restore),
             };
+        self.telemetry.passed(&result, started.elapsed());
         if let Ok(pass) = &mut result {
             self.gateways.watch(std::mem::take(&mut pass.carriers), overlay);
         }
-        let report = Report::of(known, &result, self.gateways.verdict());
+        let mut report = Report::of(known, &result, self.gateways.verdict());
+        self.telemetry.links(report.links(), &self.gateways.unreachable());
         if basis == Basis::Source {
+            self.trips.adopt(self.source.told_links());
+            report.tell(&self.trips);
+            self.reported = Some(report.clone());
             self.source.report(report);
         }
         match &result {

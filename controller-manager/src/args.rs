@@ -24,7 +24,7 @@ pub struct Cli {
     /// Namespace, in its own cluster, of the Lease, of the hub's credential and of the copies.
     #[arg(long, value_name = "NAME", default_value = causeway_api::SYSTEM_NAMESPACE)]
     pub namespace: String,
-    /// Where to serve /healthz and /readyz.
+    /// Where to serve /healthz, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     pub listen: SocketAddr,
     /// How log lines are written.

@@ -5,15 +5,18 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use causeway_api::{
-    CLEANUP_FINALIZER, Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, ObjectRef, peers_selector,
+    CLEANUP_FINALIZER, Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, NodeCount, ObjectRef,
+    peers_selector,
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
 use causeway_discovery::{ClusterFindings, Cni, SourceId, impossible_services, sources, valid_range};
 use causeway_kubernetes::{
-    Client, Failures, Held, LeaseTrouble, Problem, Queue, Replica, RequestError, Selection, Watches, Writer,
-    dry_run_error,
+    Client, Failures, Held, LeaseTrouble, Meter, Problem, Queue, Replica, RequestError, Selection, Update,
+    Watches, Writer, dry_run_error,
 };
+use causeway_metrics::Metrics;
+use causeway_metrics::catalogue::{MEMBER_NODES, QUEUE_FAILED, QUEUE_WAITING};
 use causeway_model::{ClusterName, LinkPlan, Role, SHARED_NAMESPACE, cluster_namespace, needed_slices};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
@@ -70,6 +73,9 @@ pub struct Manager {
     member_writer: Writer,
     held: Held,
     health: Health,
+    metrics: Metrics,
+    /// Of the member.
+    meter: Meter,
     complaints: Complaints,
     bulletin: Bulletin,
     queue: Queue<Rank, Item>,
@@ -101,8 +107,9 @@ impl Manager {
         member_writer: Writer,
         held: Held,
         health: Health,
+        metrics: Metrics,
     ) -> Manager {
-        let mut hub = Replica::new(hub_writer.client().clone());
+        let mut hub = Replica::new(hub_writer.client().clone()).metered(Meter::new(metrics.clone(), "hub"));
         hub.select(Kind::Cluster, Selection { name: Some(name.to_string()), ..Selection::default() });
         let own = Selection { namespace: Some(cluster_namespace(&name)), ..Selection::default() };
         for kind in [Kind::ClusterNode, Kind::NodeConfig, Kind::ClusterLink] {
@@ -126,6 +133,8 @@ impl Manager {
             member_writer,
             held,
             health,
+            meter: Meter::new(metrics.clone(), "member"),
+            metrics,
             complaints: Complaints::default(),
             bulletin,
             queue: Queue::default(),
@@ -169,9 +178,11 @@ impl Manager {
                 changes = self.hub.changed() => self.hub_changed(&changes),
                 (id, update) = self.watches.next() => {
                     let spec = spec(&self.hub, &self.name);
+                    self.meter(id, &update);
                     let mut items = self.member.take(id, update, &spec);
                     for _ in 1..BATCH {
                         let Some((id, update)) = self.watches.ready() else { break };
+                        self.meter(id, &update);
                         items.extend(self.member.take(id, update, &spec));
                     }
                     self.stale |= !items.is_empty();
@@ -188,6 +199,23 @@ impl Manager {
                 }
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
+        }
+    }
+
+    fn meter(&self, id: WatchId, update: &Update) {
+        if let Update::Trouble(trouble) = update {
+            self.meter.watch_failed(&resource(id, &self.namespace).plural, trouble);
+        }
+    }
+
+    /// The queue, and the nodes as the hub's Cluster has them.
+    fn measure(&self) {
+        self.metrics.set(&QUEUE_WAITING, &[], self.queue.depth() as f64);
+        self.metrics.set(&QUEUE_FAILED, &[], self.queue.failed() as f64);
+        let nodes = self.cluster().and_then(|cluster| cluster.status.as_ref()?.nodes.as_ref());
+        if let Some(NodeCount { ready: Some(ready), total: Some(total) }) = nodes {
+            let states = [("programmed", *ready), ("not_programmed", total - ready)];
+            self.metrics.set_all(&MEMBER_NODES, states.map(|(state, count)| (state, count as f64)));
         }
     }
 
@@ -383,6 +411,7 @@ impl Manager {
     }
 
     fn say(&mut self) {
+        self.measure();
         let mut hub = self.hub.problems(HUB);
         let troubled = self.hub.is_troubled();
         self.bulletin.hub(hub.first().filter(|_| troubled).map(|first| first.text.as_str()), Instant::now());

@@ -6,8 +6,10 @@ use std::time::Duration;
 use causeway_daemon::Complaints;
 use causeway_daemon::health::{self, Health};
 use causeway_kubernetes::{
-    Access, Client, ConnectError, Lease, LeaseSettings, RequestError, Writer, connect,
+    Access, Client, ConnectError, Lease, LeaseSettings, Meter, RequestError, Writer, connect,
 };
+use causeway_metrics::catalogue::LEADER;
+use causeway_metrics::{Metrics, Program};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -46,7 +48,8 @@ pub async fn run(args: Cli) -> Result<(), RunError> {
     let member = connect(&Access { kubeconfig: args.kubeconfig.clone(), context: None }).await?;
     let health = Health::new();
     health.not_ready("hub", "no kubeconfig of the hub was read yet");
-    let served = health::serve(args.listen, health.clone());
+    let metrics = Metrics::new(Program::ControllerManager, env!("CARGO_PKG_VERSION"));
+    let served = health::serve(args.listen, health.clone(), metrics.clone());
     let identity = causeway_daemon::identity();
     let mut lease = Lease::new(member.clone(), LeaseSettings::new(&args.namespace, MANAGER, identity));
     let held = lease.held();
@@ -60,10 +63,13 @@ pub async fn run(args: Cli) -> Result<(), RunError> {
             let mut manager = Manager::new(
                 args.cluster.clone(),
                 args.namespace.clone(),
-                Writer::new(hub, MANAGER).under(held.clone()),
-                Writer::new(member.clone(), MANAGER).under(held.clone()),
+                Writer::new(hub, MANAGER).under(held.clone()).metered(Meter::new(metrics.clone(), "hub")),
+                Writer::new(member.clone(), MANAGER)
+                    .under(held.clone())
+                    .metered(Meter::new(metrics.clone(), "member")),
                 held.clone(),
                 health.clone(),
+                metrics.clone(),
             );
             let signals = Signals { activity, lease: lease_asked, clients: new_clients };
             tokio::join!(credential.follow(clients), manager.work(signals))
@@ -71,7 +77,7 @@ pub async fn run(args: Cli) -> Result<(), RunError> {
         tokio::select! {
             result = causeway_daemon::stop_requested() => result.map_err(|error| RunError::System("signals", error)),
             result = served => Err(RunError::System("--listen", result.err().unwrap_or_else(|| io::Error::other("closed")))),
-            () = hold(&mut lease, &active, &asked) => Ok(()),
+            () = hold(&mut lease, &active, &asked, &metrics) => Ok(()),
             _ = work => Ok(()),
         }
     };
@@ -100,12 +106,15 @@ async fn hold(
     lease: &mut Lease,
     active: &watch::Sender<bool>,
     asked: &mpsc::Sender<Result<(), RequestError>>,
+    metrics: &Metrics,
 ) {
     loop {
+        metrics.set(&LEADER, &[], 0.0);
         // Where nobody listens yet, the next time tells as much.
         lease.acquire(|result| drop(asked.try_send(result.map_err(Clone::clone)))).await;
         tracing::info!("active");
         active.send_replace(true);
+        metrics.set(&LEADER, &[], 1.0);
         let lost = lease.keep().await;
         active.send_replace(false);
         tracing::warn!(error = %lost, "standing by; nothing is written any more");

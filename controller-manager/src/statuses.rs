@@ -1,7 +1,7 @@
 //! What is said at the hub of how it goes: sums over the nodes of the cluster.
 
 use causeway_api::conditions::{LEFT, PROGRAMMED, READY, Verdict, update};
-use causeway_api::{ClusterLinkStatus, ClusterStatus, NodeCount};
+use causeway_api::{ClusterLinkStatus, ClusterStatus, NodeCount, rtt_differs, rtt_of_text, rtt_text};
 use causeway_discovery::ClusterFindings;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -87,7 +87,7 @@ pub fn link(before: &ClusterLinkStatus, remote: &str, nodes: &Reports<'_>, now: 
     let ready = said.iter().filter(|(ready, _)| *ready).count();
     let mut times: Vec<i64> = said.iter().filter_map(|(_, rtt)| *rtt).collect();
     times.sort_unstable();
-    let rtt = times.get(times.len() / 2).map(|median| milliseconds(*median));
+    let rtt = times.get(times.len() / 2).map(|median| round_trip(before.rtt.as_deref(), *median));
     let verdict = match (ready, nodes.len()) {
         (_, 0) => Verdict::new(READY, false, "NoNodes", "no node of the source cluster takes part"),
         (0, _) => Verdict::new(READY, false, "NoWay", "no node has a way to the remote cluster that works"),
@@ -104,8 +104,12 @@ pub fn link(before: &ClusterLinkStatus, remote: &str, nodes: &Reports<'_>, now: 
     }
 }
 
-fn milliseconds(microseconds: i64) -> String {
-    format!("{}.{:02}ms", microseconds / 1000, microseconds % 1000 / 10)
+/// The round-trip time to tell: what was told before, unless the median is plainly another. A node more is no news.
+fn round_trip(before: Option<&str>, median: i64) -> String {
+    match before.filter(|text| rtt_of_text(text).is_some_and(|told| !rtt_differs(told, median))) {
+        Some(told) => told.to_owned(),
+        None => rtt_text(median),
+    }
 }
 
 #[cfg(test)]
@@ -186,5 +190,17 @@ mod tests {
         assert_eq!(status.conditions[0].reason, "PartlyReady");
         let none = link(&status, "c", &nodes, &now());
         assert_eq!((none.conditions[0].status.as_str(), none.rtt), ("False", None));
+    }
+
+    #[test]
+    fn a_round_trip_time_is_told_anew_only_when_it_is_plainly_another() {
+        let mut status = ClusterLinkStatus::default();
+        let mut told = Vec::new();
+        for rtt in [420, 500, 390, 640, 600, 9_000] {
+            let one = report(true, &[("b", true, Some(rtt))]);
+            status = link(&status, "b", &vec![("n1", Some(&one))], &now());
+            told.push(status.rtt.clone().unwrap());
+        }
+        assert_eq!(told, ["0.42ms", "0.42ms", "0.42ms", "0.64ms", "0.64ms", "9.00ms"]);
     }
 }

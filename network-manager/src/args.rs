@@ -35,7 +35,7 @@ pub struct HubArgs {
     /// Namespace of the Lease.
     #[arg(long, value_name = "NAME", default_value = causeway_api::SYSTEM_NAMESPACE, conflicts_with = "objects")]
     pub namespace: String,
-    /// Where to serve /healthz and /readyz.
+    /// Where to serve /healthz, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", conflicts_with = "objects")]
     pub listen: SocketAddr,
 }

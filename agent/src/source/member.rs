@@ -8,7 +8,8 @@ use causeway_api::{
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
-use causeway_kubernetes::{Client, Failures, Problem, Replica, RequestError, Selection, Writer};
+use causeway_kubernetes::{Client, Failures, Meter, Problem, Replica, RequestError, Selection, Writer};
+use causeway_metrics::Metrics;
 use causeway_model::NodeName;
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -60,8 +61,15 @@ struct Status {
 
 impl Member {
     /// Starts to watch the objects of `node` in `namespace`.
-    pub fn new(client: Client, namespace: &str, node: &NodeName, health: Health) -> Member {
-        let mut replica = Replica::passing_on(client.clone());
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        node: &NodeName,
+        health: Health,
+        metrics: &Metrics,
+    ) -> Member {
+        let meter = Meter::new(metrics.clone(), "member");
+        let mut replica = Replica::passing_on(client.clone()).metered(meter.clone());
         let here = Selection { namespace: Some(namespace.to_owned()), ..Selection::default() };
         for kind in [Kind::NodeConfig, Kind::ClusterNode] {
             replica.select(kind, Selection { name: Some(node.to_string()), ..here.clone() });
@@ -70,7 +78,7 @@ impl Member {
         health.not_ready("plan", "not read yet");
         Member {
             replica,
-            writer: Writer::new(client, MANAGER),
+            writer: Writer::new(client, MANAGER).metered(meter),
             health,
             namespace: namespace.to_owned(),
             plans: Plans::default(),

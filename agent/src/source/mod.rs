@@ -8,6 +8,8 @@ mod underlay;
 pub use directory::Directory;
 pub use member::Member;
 
+use causeway_api::LinkState;
+
 use crate::plans::Known;
 use crate::report::Report;
 
@@ -43,6 +45,16 @@ impl Source {
             Source::Directory(_) => true,
             Source::Member(member) => member.has_told(),
         }
+    }
+
+    /// How the links were, as the node's status told last.
+    pub fn told_links(&self) -> &[LinkState] {
+        let plans = match self {
+            Source::Directory(directory) => directory.plans(),
+            Source::Member(member) => member.plans(),
+        };
+        let status = plans.config().and_then(|config| config.status.as_ref());
+        status.map(|status| status.links.as_slice()).unwrap_or_default()
     }
 
     /// Nothing is left of what the node took part in.

@@ -26,6 +26,7 @@ mod node_config;
 mod object;
 mod ownership;
 mod peer_slice;
+mod rtt;
 mod selector;
 mod status;
 mod text;
@@ -56,5 +57,6 @@ pub use node_config::{LinkState, NodeConfig, NodeConfigSpec, NodeConfigStatus, N
 pub use object::{CausewayObject, Object, StatusOnly};
 pub use ownership::{StatusWriter, own_status, status_fields};
 pub use peer_slice::{PeerSlice, PeerSlicePeer, PeerSliceSpec, PeerSliceStatus};
+pub use rtt::{rtt_differs, rtt_of_text, rtt_text};
 pub use selector::{NodeSelector, NodeSelectorExpression, SelectorOperator};
 pub use text::{Cidr, Ip};

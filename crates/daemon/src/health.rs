@@ -1,6 +1,6 @@
 //! Health as Kubernetes asks for it (<https://kubernetes.io/docs/reference/using-api/health-checks/>):
 //! `/healthz` is answered by the thread that does the work, so it answers just if that goes on; `/readyz`
-//! says what is missing.
+//! says what is missing. Beside them `/metrics`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,9 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
+use causeway_metrics::catalogue::HEALTH;
+use causeway_metrics::{MEDIA_TYPE, Metrics, Page, Value};
 use tokio::net::TcpListener;
+
+use crate::process;
 
 /// What has to be so for the program to be ready, by name.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +42,13 @@ impl Health {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(check, state);
     }
 
+    fn put(&self, page: &mut Page) {
+        let checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (check, state) in checks.iter() {
+            page.put(&HEALTH, &[check], Value::Count(u64::from(state.is_ok())));
+        }
+    }
+
     /// Whether all checks are as they should be, and a line for each.
     pub fn report(&self) -> (bool, String) {
         let checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,14 +60,25 @@ impl Health {
     }
 }
 
-/// Serves `GET /healthz` and `GET /readyz` at `address` until it is dropped.
+/// Serves `GET /healthz`, `GET /readyz` and `GET /metrics` at `address` until it is dropped. Checks and process are
+/// among the metrics.
 ///
 /// # Errors
 /// If the address cannot be listened on.
-pub async fn serve(address: SocketAddr, health: Health) -> io::Result<()> {
+pub async fn serve(address: SocketAddr, health: Health, metrics: Metrics) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    let router = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
-    axum::serve(listener, router.with_state(health)).await
+    let checks = health.clone();
+    metrics.on_scrape(move |page| {
+        checks.put(page);
+        process::put(page);
+    });
+    let probes = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
+    let numbers = Router::new().route("/metrics", get(scrape)).with_state(metrics);
+    axum::serve(listener, probes.with_state(health).merge(numbers)).await
+}
+
+async fn scrape(State(metrics): State<Metrics>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], metrics.text())
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {
@@ -76,5 +99,16 @@ mod tests {
         assert_eq!(health.report(), (false, "kernel: no netlink\nobjects: ok\n".to_owned()));
         health.ready("kernel");
         assert!(health.report().0);
+    }
+
+    #[test]
+    fn checks_are_metrics() {
+        let (health, mut page) = (Health::new(), Page::default());
+        health.ready("objects");
+        health.not_ready("kernel", "no netlink");
+        health.put(&mut page);
+        let text = page.text().unwrap();
+        assert!(text.contains("causeway_health_check{check=\"kernel\"} 0\n"), "{text}");
+        assert!(text.contains("causeway_health_check{check=\"objects\"} 1\n"), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod complaints;
 pub mod health;
+mod process;
 
 use std::error::Error;
 use std::future::Future;

@@ -9,6 +9,7 @@
 //! [`desired`] and [`diff`] decide and touch nothing; a [`Kernel`] acts and decides nothing. The
 //! crate knows no Kubernetes object.
 
+pub mod counters;
 pub mod desired;
 pub mod device;
 pub mod diff;
@@ -20,6 +21,7 @@ pub mod state;
 pub mod step;
 pub mod table;
 
+pub use counters::{Counters, DeviceTraffic, Traffic};
 pub use device::{Device, Overlay};
 pub use kernel::{ApplyError, FailedStep, Kernel, KernelError};
 pub use state::{Desired, Observed};

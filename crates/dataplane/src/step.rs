@@ -55,6 +55,59 @@ pub enum Step {
     Firewall(nft::Transaction),
 }
 
+impl Step {
+    /// What kinds of steps there are.
+    pub const KINDS: [&str; 20] = [
+        "set_sysctl",
+        "add_device",
+        "set_device",
+        "set_mac",
+        "del_device",
+        "add_address",
+        "del_address",
+        "replace_fdb",
+        "del_fdb",
+        "replace_neighbour",
+        "del_neighbour",
+        "add_nexthop",
+        "del_nexthop",
+        "add_group",
+        "replace_group",
+        "replace_route",
+        "del_route",
+        "add_rule",
+        "del_rule",
+        "firewall",
+    ];
+
+    /// Which of them this is.
+    pub fn kind(&self) -> &'static str {
+        let place = match self {
+            Step::SetSysctl(..) => 0,
+            Step::AddDevice(..) => 1,
+            Step::SetDevice(..) => 2,
+            Step::SetMac(..) => 3,
+            Step::DelDevice(..) => 4,
+            Step::AddAddress(..) => 5,
+            Step::DelAddress(..) => 6,
+            Step::ReplaceFdb(..) => 7,
+            Step::DelFdb(..) => 8,
+            Step::ReplaceNeighbour(..) => 9,
+            Step::DelNeighbour(..) => 10,
+            Step::AddNextHop(..) => 11,
+            Step::DelNextHop(..) => 12,
+            Step::AddGroup(..) => 13,
+            Step::ReplaceGroup(..) => 14,
+            Step::ReplaceRoute(..) => 15,
+            Step::DelRoute(..) => 16,
+            Step::AddRule(..) => 17,
+            Step::DelRule(..) => 18,
+            Step::Firewall(..) => 19,
+        };
+        Step::KINDS[place]
+    }
+}
+
 /// Writes each step as the `ip`, `bridge`, `sysctl` or `nft` command that has the same effect.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

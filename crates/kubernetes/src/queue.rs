@@ -86,6 +86,11 @@ impl<R: Ord + Copy, K: Ord + Clone> Queue<R, K> {
         self.failures.len()
     }
 
+    /// How many are to be looked at, under way, or waiting after a failure.
+    pub fn depth(&self) -> usize {
+        self.ready.len() + self.flying.len() + self.later.len()
+    }
+
     /// Whether nothing is to do or under way.
     pub fn is_idle(&self) -> bool {
         self.ready.is_empty() && self.flying.is_empty() && self.later.is_empty()
@@ -143,7 +148,7 @@ mod tests {
         let mut now = start;
         assert_eq!(next(&mut queue, now).as_deref(), Some("bad"));
         queue.done(&key("bad"), false, now);
-        assert_eq!(queue.failed(), 1);
+        assert_eq!((queue.failed(), queue.depth()), (1, 2));
         assert_eq!(next(&mut queue, now).as_deref(), Some("good"));
         queue.done(&key("good"), true, now);
         for wait in [1, 2, 4] {

@@ -7,9 +7,9 @@ use causeway_api::{Change, GROUP, Kind, Object, ObjectRef, Objects, VERSION};
 use kube_client::Client;
 use kube_client::core::DynamicObject;
 
-use crate::Trouble;
 use crate::problem::{Problem, problems};
 use crate::watches::{ObjectName, Resource, Update, Watches};
+use crate::{Meter, Trouble};
 
 /// At most so many updates are taken in at once, so that a long list does not keep others waiting.
 const BATCH: usize = 2048;
@@ -51,6 +51,7 @@ pub struct Replica {
     troubles: BTreeMap<Kind, Trouble>,
     /// Objects that cannot be read; what they were before stays in force.
     unusable: BTreeMap<ObjectRef, String>,
+    meter: Meter,
 }
 
 impl Replica {
@@ -64,6 +65,7 @@ impl Replica {
             incomplete: BTreeSet::new(),
             troubles: BTreeMap::new(),
             unusable: BTreeMap::new(),
+            meter: Meter::default(),
         }
     }
 
@@ -73,12 +75,19 @@ impl Replica {
         Replica { keeps: false, ..Replica::new(client) }
     }
 
+    /// The same, which counts how its watches do.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Replica {
+        Replica { meter, ..self }
+    }
+
     /// Keeps objects of `kind`; if it does so already, by another selection. What the old one held and
     /// the new one does not hold goes when the new one is complete.
     pub fn select(&mut self, kind: Kind, selection: Selection) {
         if self.selections.get(&kind) == Some(&selection) {
             return;
         }
+        self.meter.watches(kind.plural());
         self.watches.watch(kind, &selection.resource(kind));
         self.selections.insert(kind, selection);
         self.incomplete.insert(kind);
@@ -157,6 +166,7 @@ impl Replica {
                 None
             }
             Update::Trouble(trouble) => {
+                self.meter.watch_failed(kind.plural(), &trouble);
                 self.troubles.insert(kind, trouble);
                 None
             }

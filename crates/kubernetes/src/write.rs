@@ -8,7 +8,7 @@ use kube_client::{Api, Client, Error};
 use serde_json::{Value, json};
 
 use crate::replica::Selection;
-use crate::{Held, RequestError};
+use crate::{Held, Meter, RequestError};
 
 /// Writes as one field manager.
 #[derive(Clone)]
@@ -16,18 +16,35 @@ pub struct Writer {
     client: Client,
     manager: &'static str,
     held: Option<Held>,
+    meter: Meter,
 }
 
 impl Writer {
     /// Writes as `manager`, a program's name.
     pub fn new(client: Client, manager: &'static str) -> Writer {
-        Writer { client, manager, held: None }
+        Writer { client, manager, held: None, meter: Meter::default() }
     }
 
     /// The same, which writes while the Lease is held and not after.
     #[must_use]
     pub fn under(self, held: Held) -> Writer {
         Writer { held: Some(held), ..self }
+    }
+
+    /// The same, which counts its requests.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Writer {
+        Writer { meter, ..self }
+    }
+
+    fn ended<T>(
+        &self,
+        key: &ObjectRef,
+        verb: &'static str,
+        result: Result<T, RequestError>,
+    ) -> Result<(), RequestError> {
+        self.meter.wrote(key.kind, verb, &result);
+        result.map(drop)
     }
 
     /// Whether it may write now. To be asked before each request: of several that belong together the Lease
@@ -79,7 +96,7 @@ impl Writer {
             fields.remove("status");
         }
         let result = self.api(&key).patch(&key.name, &self.params(), &Patch::Apply(&body)).await;
-        result.map(drop).map_err(|error| RequestError::new(what(), &error))
+        self.ended(&key, "apply", result.map_err(|error| RequestError::new(what(), &error)))
     }
 
     /// Makes the fields of `status` be there, and those go that this manager wrote and are not in it.
@@ -99,7 +116,7 @@ impl Writer {
             body["status"].clone_from(status);
         }
         let result = self.api(key).patch_status(&key.name, &self.params(), &Patch::Apply(&body)).await;
-        result.map(drop).map_err(|error| RequestError::new(what(), &error))
+        self.ended(key, "apply_status", result.map_err(|error| RequestError::new(what(), &error)))
     }
 
     /// Makes these finalizers be there, and those go that this manager put there and are not among them.
@@ -122,11 +139,12 @@ impl Writer {
                 "name": key.name, "namespace": key.namespace, "uid": uid, "finalizers": finalizers,
             },
         });
-        match self.api(key).patch(&key.name, &self.params(), &Patch::Apply(&body)).await {
+        let result = match self.api(key).patch(&key.name, &self.params(), &Patch::Apply(&body)).await {
             Ok(_) => Ok(()),
             Err(Error::Api(status)) if status.code == 404 || (status.code == 409 && uid.is_some()) => Ok(()),
             Err(error) => Err(RequestError::new(what(), &error)),
-        }
+        };
+        self.ended(key, "apply_finalizers", result)
     }
 
     /// Takes `finalizer` off this incarnation of the object, whatever else it says; another one, or none, is left
@@ -155,11 +173,12 @@ impl Writer {
         // With the version: who changed the list meanwhile is not undone.
         let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": rest}});
         let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
-        match api.patch_metadata(&key.name, &params, &Patch::Merge(&patch)).await {
+        let result = match api.patch_metadata(&key.name, &params, &Patch::Merge(&patch)).await {
             Ok(_) => Ok(()),
             Err(Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(failed(&error)),
-        }
+        };
+        self.ended(key, "release", result)
     }
 
     /// Deletes the object; with `uid` only that incarnation of it. One that is gone already is fine.
@@ -171,11 +190,12 @@ impl Writer {
         self.may(what)?;
         let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
-        match self.api(key).delete(&key.name, &params).await {
+        let result = match self.api(key).delete(&key.name, &params).await {
             Ok(_) => Ok(()),
             // Gone, or another one of the same name has come.
             Err(Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
             Err(error) => Err(RequestError::new(what(), &error)),
-        }
+        };
+        self.ended(key, "delete", result)
     }
 }

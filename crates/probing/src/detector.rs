@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use crate::impairment::Recent;
 use crate::loss::Loss;
 use crate::rtt::Rtt;
+use crate::tally::Outcomes;
 
 /// So many probes in a row must be lost.
 pub const DEAD_AFTER: usize = 18;
@@ -76,6 +77,7 @@ pub struct Detector {
     rtt: Rtt,
     loss: Loss,
     recent: Recent,
+    outcomes: Outcomes,
     /// Probes without an answer, oldest first.
     sent: VecDeque<Sent>,
     next_seq: u32,
@@ -103,6 +105,7 @@ impl Detector {
             rtt: Rtt::default(),
             loss: Loss::new(first),
             recent: Recent::default(),
+            outcomes: Outcomes::default(),
             sent: VecDeque::new(),
             next_seq: 0,
             last_sent: None,
@@ -148,7 +151,9 @@ impl Detector {
         let Some(place) = self.sent.iter().position(|sent| sent.seq == seq) else { return false };
         let Some(sent) = self.sent.remove(place) else { return false };
         if sent.fate != Fate::Void {
-            self.rtt.measured(at.saturating_duration_since(sent.at));
+            let rtt = at.saturating_duration_since(sent.at);
+            self.rtt.measured(rtt);
+            self.outcomes.rtts.push(rtt);
         }
         if sent.fate != Fate::Lost {
             self.loss.count(at, false);
@@ -183,7 +188,8 @@ impl Detector {
             }
         }
         while self.sent.front().is_some_and(|sent| sent.at + REMEMBERED < now) {
-            self.sent.pop_front();
+            let forgotten = self.sent.pop_front();
+            self.outcomes.lost += u32::from(forgotten.is_some_and(|sent| sent.fate == Fate::Lost));
         }
     }
 
@@ -274,6 +280,11 @@ impl Detector {
     /// Probes decided in the last minute, and how many of them were lost.
     pub fn loss(&self, now: Instant) -> (u32, u32) {
         self.loss.totals(now)
+    }
+
+    /// How probes ended since it was last asked.
+    pub(crate) fn outcomes(&mut self) -> &mut Outcomes {
+        &mut self.outcomes
     }
 
     /// Whether it loses many probes, and is no more than that.

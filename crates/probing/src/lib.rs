@@ -14,6 +14,7 @@ pub mod impairment;
 pub mod packet;
 pub mod prober;
 pub mod roster;
+pub mod tally;
 
 mod loss;
 mod rtt;
@@ -26,8 +27,9 @@ use std::time::Duration;
 
 pub use detector::{Detector, State};
 pub use impairment::Impairment;
-pub use prober::{Prober, ProberError};
+pub use prober::{Prober, ProberError, Tallies};
 pub use roster::Roster;
+pub use tally::{Distribution, Tally};
 
 /// What is probed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

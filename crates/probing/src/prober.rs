@@ -1,6 +1,6 @@
 //! The thread that sends probes and hears answers. It decides nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::roster::{Probe, Roster, Size, Turn};
 use crate::socket::Sockets;
+use crate::tally::Tally;
 use crate::{Status, Target};
 
 /// How often figures are published though no state changed.
@@ -41,7 +42,11 @@ pub struct Prober {
     /// Wakes the thread; closed, it ends it.
     wake: UnixStream,
     statuses: watch::Receiver<Vec<Status>>,
+    tallies: watch::Receiver<Tallies>,
 }
+
+/// How the probes of each pool ended.
+pub type Tallies = BTreeMap<Arc<str>, Tally>;
 
 impl Prober {
     /// Starts in the network namespace of the calling thread, with nobody to probe. `interval` is the
@@ -57,14 +62,22 @@ impl Prober {
         }
         let targets = Arc::new(Mutex::new(BTreeSet::new()));
         let (publish, statuses) = watch::channel(Vec::new());
+        let (publish_tallies, tallies) = watch::channel(Tallies::new());
         let seed = u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let roster = Roster::new(interval, seed, Instant::now());
-        let work =
-            Work { sockets, woken, targets: targets.clone(), roster, publish, unsent: BTreeSet::new() };
+        let work = Work {
+            sockets,
+            woken,
+            targets: targets.clone(),
+            roster,
+            publish,
+            publish_tallies,
+            unsent: BTreeSet::new(),
+        };
         let spawned =
             thread::Builder::new().name("probing".to_owned()).stack_size(256 << 10).spawn(|| work.run());
         spawned.map_err(ProberError::Thread)?;
-        Ok(Prober { targets, wake, statuses })
+        Ok(Prober { targets, wake, statuses, tallies })
     }
 
     /// Probes these and no others from now on.
@@ -82,6 +95,11 @@ impl Prober {
     pub fn statuses(&self) -> watch::Receiver<Vec<Status>> {
         self.statuses.clone()
     }
+
+    /// How the probes of each pool ended, renewed each second.
+    pub fn tallies(&self) -> watch::Receiver<Tallies> {
+        self.tallies.clone()
+    }
 }
 
 struct Work {
@@ -90,6 +108,7 @@ struct Work {
     targets: Arc<Mutex<BTreeSet<Target>>>,
     roster: Roster,
     publish: watch::Sender<Vec<Status>>,
+    publish_tallies: watch::Sender<Tallies>,
     /// To whom the last probe could not be sent.
     unsent: BTreeSet<IpAddr>,
 }
@@ -132,6 +151,10 @@ impl Work {
         } else if now >= *published + PUBLISH {
             self.publish.send_if_modified(|statuses| {
                 *statuses = self.roster.statuses(now);
+                false
+            });
+            self.publish_tallies.send_if_modified(|tallies| {
+                tallies.clone_from(self.roster.tallies());
                 false
             });
         } else {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::detector::{Detector, State};
 use crate::impairment::{Impairment, LARGE, Large, period};
+use crate::tally::Tally;
 use crate::{Status, Target};
 
 /// Probes a second that a node sends at most, to all targets together: 2,000 packets of 110 bytes, below
@@ -95,6 +96,8 @@ pub struct Roster {
     interval: Duration,
     members: BTreeMap<IpAddr, Member>,
     pools: BTreeMap<Pool, Vec<IpAddr>>,
+    /// By the names of pools.
+    tallies: BTreeMap<Arc<str>, Tally>,
     due: Option<Instant>,
     tokens: f64,
     filled: Instant,
@@ -109,6 +112,7 @@ impl Roster {
             interval,
             members: BTreeMap::new(),
             pools: BTreeMap::new(),
+            tallies: BTreeMap::new(),
             due: None,
             tokens: BURST,
             filled: now,
@@ -155,7 +159,9 @@ impl Roster {
         self.pools.clear();
         for target in targets {
             self.pools.entry(target.pool()).or_default().push(target.address);
+            self.tallies.entry(target.pool.clone()).or_default();
         }
+        self.tallies.retain(|pool, _| targets.iter().any(|target| target.pool == *pool));
     }
 
     /// The probe was sent at `at`.
@@ -205,6 +211,9 @@ impl Roster {
             *touched |= late || *due <= now;
             if *touched {
                 detector.tick(now);
+                if let Some(tally) = self.tallies.get_mut(&target.pool) {
+                    tally.take(detector.outcomes());
+                }
                 pools.insert(target.pool());
             }
         }
@@ -244,6 +253,11 @@ impl Roster {
             }
         };
         self.members.values().map(status).collect()
+    }
+
+    /// How the probes of each pool ended, both families together, since it has targets.
+    pub fn tallies(&self) -> &BTreeMap<Arc<str>, Tally> {
+        &self.tallies
     }
 
     /// Judges the targets of a pool by each other. One that is about to die has not been heard for

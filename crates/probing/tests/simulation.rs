@@ -74,6 +74,11 @@ impl World {
         }
     }
 
+    /// Small probes that were sent.
+    fn small(&self) -> u64 {
+        self.sent - self.large
+    }
+
     fn chance(&mut self) -> f64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -383,4 +388,41 @@ fn many_targets_stay_within_the_budget_and_none_is_forgotten() {
     assert!(world.roster.statuses(world.now).iter().all(|status| status.rtt.is_some()));
     world.dead = vec![address(1)];
     world.until(1, State::Dead, Duration::from_secs(20));
+}
+
+#[test]
+fn every_probe_is_counted_once_as_answered_or_lost() {
+    let mut world = World::new(7, 12);
+    world.loss = 0.1;
+    world.rtt = 3 * MS;
+    world.run(60 * 1000 * MS);
+    let far = 400 * MS;
+    // Answers that come when they are not waited for any more count as answers.
+    world.rtt = far;
+    world.run(10 * 1000 * MS);
+    let sent = world.small();
+    world.loss = 0.0;
+    // Until nothing of before is under way.
+    world.run(5 * 1000 * MS);
+    let after = world.small() - sent;
+    let tallies = world.roster.tallies();
+    assert_eq!(tallies.len(), 2, "two pools");
+    let (answered, lost) = tallies
+        .values()
+        .fold((0, 0), |(answered, lost), tally| (answered + tally.rtts.count(), lost + tally.lost));
+    let counted = answered + lost;
+    assert!(counted >= sent && counted <= sent + after, "{answered} + {lost} of {sent} and {after}");
+    let share = lost as f64 / sent as f64;
+    assert!((0.17..0.21).contains(&share), "19 % of the round trips are lost, not {share}");
+    let slow: u64 = tallies.values().map(|tally| tally.rtts.count() - tally.rtts.within(0.1024)).sum();
+    assert!(slow > 600, "{slow}");
+}
+
+#[test]
+fn a_pool_that_is_not_probed_any_more_is_not_counted_either() {
+    let mut world = World::new(3, 9);
+    world.run(1000 * MS);
+    assert_eq!(world.roster.tallies().len(), 2);
+    world.roster.set_targets(&BTreeSet::new(), world.now);
+    assert!(world.roster.tallies().is_empty());
 }

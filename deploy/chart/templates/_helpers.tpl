@@ -19,6 +19,15 @@ app.kubernetes.io/component: {{ . }}
 app.kubernetes.io/part-of: causeway
 {{- end -}}
 
+{{/* Annotations of a program's Pods, which may be none: (dict "root" $ "port" "8080") */}}
+{{- define "causeway.annotations" -}}
+{{- $annotations := dict -}}
+{{- if and (.root.Values.metrics).enabled (not (.root.Values.metrics).podMonitor) -}}
+{{- $annotations = dict "prometheus.io/scrape" "true" "prometheus.io/port" .port "prometheus.io/path" "/metrics" -}}
+{{- end -}}
+{{- with merge (deepCopy .root.Values.podAnnotations) $annotations }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
 {{/* metadata of a cluster-scoped object: (dict "name" N "component" C) */}}
 {{- define "causeway.metadata" -}}
 name: {{ .name }}
@@ -64,9 +73,9 @@ spec:
       labels:
         {{- include "causeway.labels" .component | nindent 8 }}
         {{- with $root.Values.podLabels }}{{ toYaml . | nindent 8 }}{{ end }}
-      {{- with $root.Values.podAnnotations }}
+      {{- with include "causeway.annotations" (dict "root" $root "port" "8080") }}
       annotations:
-        {{- toYaml . | nindent 8 }}
+        {{- . | nindent 8 }}
       {{- end }}
     spec:
       serviceAccountName: {{ $name }}

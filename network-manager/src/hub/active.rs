@@ -1,12 +1,17 @@
 //! What the active network manager does: plans what changed, and brings the hub's objects up to the plan,
 //! many at a time.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use causeway_api::{Change, Cluster, Object, ObjectRef};
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
 use causeway_kubernetes::{Events, Failures, Held, News, Queue, Replica, RequestError, Writer, news};
+use causeway_metrics::Metrics;
+use causeway_metrics::catalogue::{
+    FINDINGS, PLANNER_DURATION, PLANNER_EVENTS, PLANNER_OBJECTS, QUEUE_FAILED, QUEUE_WAITING,
+};
 use causeway_model::ClusterName;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
@@ -31,6 +36,7 @@ pub struct Active<'a> {
     replica: &'a mut Replica,
     health: &'a Health,
     complaints: &'a mut Complaints,
+    metrics: &'a Metrics,
     writer: Writer,
     events: Events,
     held: Held,
@@ -43,6 +49,8 @@ pub struct Active<'a> {
     written: usize,
     /// Whether it was told at all.
     told: bool,
+    /// Whether something changed since it was last planned.
+    stale: bool,
 }
 
 impl<'a> Active<'a> {
@@ -51,15 +59,18 @@ impl<'a> Active<'a> {
         replica: &'a mut Replica,
         health: &'a Health,
         complaints: &'a mut Complaints,
+        metrics: &'a Metrics,
         writer: Writer,
         held: Held,
     ) -> Active<'a> {
+        replica.objects().iter().for_each(|object| event(metrics, object.kind()));
         let planning = Planning::new(replica.objects());
         let registrar = Registrar::new(writer.clone(), held.clone());
         Active {
             replica,
             health,
             complaints,
+            metrics,
             events: Events::new(writer.client().clone(), MANAGER, "Plan"),
             writer,
             held,
@@ -70,6 +81,7 @@ impl<'a> Active<'a> {
             registrar,
             written: 0,
             told: false,
+            stale: true,
         }
     }
 
@@ -89,6 +101,8 @@ impl<'a> Active<'a> {
             tokio::select! {
                 changes = self.replica.changed() => {
                     self.planning.handle(&changes);
+                    self.stale |= !changes.is_empty();
+                    changes.iter().for_each(|change| event(self.metrics, change.key().kind));
                     // Perhaps it went with its namespace.
                     changes.iter().filter_map(deleted).for_each(|of| self.registrar.suspect(&of));
                 }
@@ -104,13 +118,30 @@ impl<'a> Active<'a> {
     }
 
     fn plan(&mut self) {
+        let started = Instant::now();
         self.planning.plan();
+        if std::mem::take(&mut self.stale) {
+            self.metrics.observe(&PLANNER_DURATION, &[], started.elapsed().as_secs_f64());
+            self.measure();
+        }
         for key in self.planning.take_open() {
             self.queue.add(rank(&key, self.planning.is_planned(&key)), key);
         }
         let clusters: Vec<&Cluster> = self.replica.objects().all::<Cluster>().collect();
         let planning = &self.planning;
         self.registrar.look(&clusters, self.replica.objects(), |cluster| planning.has_anything_of(cluster));
+    }
+
+    /// What is planned, and what is refused.
+    fn measure(&self) {
+        let (nodes, links, slices) = self.planning.size();
+        let sizes = [("NodeConfig", nodes), ("ClusterLink", links), ("PeerSlice", slices)];
+        self.metrics.set_all(&PLANNER_OBJECTS, sizes.map(|(kind, count)| (kind, count as f64)));
+        let mut reasons: BTreeMap<&str, f64> = BTreeMap::new();
+        for finding in self.planning.findings() {
+            *reasons.entry(finding.reason.as_str()).or_default() += 1.0;
+        }
+        self.metrics.set_all(&FINDINGS, reasons);
     }
 
     fn start_requests(&mut self) {
@@ -155,6 +186,8 @@ impl<'a> Active<'a> {
     }
 
     fn say(&mut self) {
+        self.metrics.set(&QUEUE_WAITING, &[], self.queue.depth() as f64);
+        self.metrics.set(&QUEUE_FAILED, &[], self.queue.failed() as f64);
         report(self.health, self.replica);
         let writes = [self.failures.problems(""), self.registrar.problems()].concat();
         let reasons: Vec<String> = writes.iter().map(|problem| problem.text.clone()).collect();
@@ -178,6 +211,11 @@ impl<'a> Active<'a> {
             }
         }
     }
+}
+
+/// Counts what the planner is told.
+fn event(metrics: &Metrics, kind: causeway_api::Kind) {
+    metrics.add(&PLANNER_EVENTS, &[kind.as_str()], 1);
 }
 
 /// In which cluster's namespace it is.

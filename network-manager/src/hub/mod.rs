@@ -12,8 +12,10 @@ use causeway_api::Kind;
 use causeway_daemon::Complaints;
 use causeway_daemon::health::{self, Health};
 use causeway_kubernetes::{
-    Access, Client, Lease, LeaseSettings, LeaseTrouble, Replica, Selection, Writer, connect,
+    Access, Client, Lease, LeaseSettings, LeaseTrouble, Meter, Replica, Selection, Writer, connect,
 };
+use causeway_metrics::catalogue::{LEADER, QUEUE_FAILED, QUEUE_WAITING};
+use causeway_metrics::{Metrics, Program};
 use tokio::pin;
 use tokio::sync::Notify;
 
@@ -32,14 +34,18 @@ pub async fn run(args: HubArgs) -> Result<(), RunError> {
     let client = connect(&Access { kubeconfig: args.kubeconfig, context: None }).await?;
     let health = Health::new();
     health.not_ready("objects", "not read yet");
-    let served = health::serve(args.listen, health.clone());
+    let metrics = Metrics::new(Program::NetworkManager, env!("CARGO_PKG_VERSION"));
+    let served = health::serve(args.listen, health.clone(), metrics.clone());
+    let meter = Meter::new(metrics.clone(), "hub");
     let identity = causeway_daemon::identity();
     let settings = LeaseSettings::new(&args.namespace, MANAGER, identity);
     let mut hub = Hub {
-        replica: replica(client.clone(), &args.namespace),
+        replica: replica(client.clone(), &args.namespace).metered(meter.clone()),
         health,
         client: client.clone(),
         complaints: Complaints::default(),
+        metrics,
+        meter,
     };
     let mut lease = Lease::new(client, settings);
     let result = tokio::select! {
@@ -67,25 +73,32 @@ struct Hub {
     replica: Replica,
     health: Health,
     complaints: Complaints,
+    metrics: Metrics,
+    meter: Meter,
 }
 
 impl Hub {
     /// Stands by, works while the Lease is held, and stands by again.
     async fn work(&mut self, lease: &mut Lease) {
         loop {
+            for gauge in [&LEADER, &QUEUE_WAITING, &QUEUE_FAILED] {
+                self.metrics.set(gauge, &[], 0.0);
+            }
             self.stand_by(lease).await;
+            self.metrics.set(&LEADER, &[], 1.0);
             tracing::info!("active");
             let held = lease.held();
             let keep = lease.keep();
             pin!(keep);
-            let writer = Writer::new(self.client.clone(), MANAGER).under(held.clone());
+            let writer = Writer::new(self.client.clone(), MANAGER);
+            let writer = writer.under(held.clone()).metered(self.meter.clone());
             let lost = tokio::select! {
                 biased;
                 lost = &mut keep => lost,
                 lost = async {
                     self.read_all().await;
-                    let Hub { replica, health, complaints, .. } = self;
-                    Active::new(replica, health, complaints, writer, held).work().await
+                    let Hub { replica, health, complaints, metrics, .. } = self;
+                    Active::new(replica, health, complaints, metrics, writer, held).work().await
                 } => match lost {},
             };
             // What could not be written is another one's now.

@@ -118,6 +118,35 @@ fn values_reach_the_objects_that_they_are_for() {
 }
 
 #[test]
+fn metrics_are_within_reach_only_where_that_is_asked_for() {
+    let pods = |objects: &BTreeMap<Key, Value>| -> Vec<Value> {
+        let workloads = objects.values().filter(|o| o["kind"] == "Deployment" || o["kind"] == "DaemonSet");
+        workloads.map(|object| object["spec"]["template"].clone()).collect()
+    };
+    let base = ["role=both", "cluster=east", "podAnnotations.note=x"];
+    let annotated = rendered(&[&base[..], &["metrics.enabled=true"]].concat());
+    for pod in pods(&annotated) {
+        let (annotations, container) = (&pod["metadata"]["annotations"], &pod["spec"]["containers"][0]);
+        let port = &container["ports"][0];
+        assert_eq!(annotations["prometheus.io/scrape"], "true");
+        assert_eq!(annotations["prometheus.io/path"], "/metrics");
+        assert_eq!(annotations["prometheus.io/port"], port["containerPort"].to_string());
+        assert_eq!(annotations["note"], "x");
+        let is_agent = container["name"] == "agent";
+        let args = container["args"].to_string();
+        assert_eq!(args.contains("--listen=[::]:4880"), is_agent, "{args}");
+        assert_eq!(port.get("hostIP"), None);
+    }
+    let is_monitor = |(kind, ..): &Key| kind == "PodMonitor";
+    assert!(!annotated.keys().any(is_monitor));
+    let monitored = rendered(&[&base[..], &["metrics.enabled=true", "metrics.podMonitor=true"]].concat());
+    assert!(monitored.keys().any(is_monitor));
+    for pod in pods(&monitored) {
+        assert_eq!(pod["metadata"]["annotations"], serde_json::json!({"note": "x"}));
+    }
+}
+
+#[test]
 fn values_that_cannot_be_right_are_refused_by_name() {
     for (values, word) in [
         (&["role=master"][..], "/role"),

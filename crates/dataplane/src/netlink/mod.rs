@@ -22,6 +22,7 @@ mod nexthop;
 mod observe;
 mod route;
 mod rule;
+pub(crate) mod statistics;
 mod sysctl;
 #[cfg(test)]
 mod tests;

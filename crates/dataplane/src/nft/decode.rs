@@ -35,7 +35,7 @@ fn be32(attribute: &Attribute<'_>) -> Result<u32, Malformed> {
     attribute.u32().map(u32::from_be)
 }
 
-fn find<'a>(attributes: Attributes<'a>, kind: u16) -> Result<Option<Attribute<'a>>, Malformed> {
+pub(super) fn find<'a>(attributes: Attributes<'a>, kind: u16) -> Result<Option<Attribute<'a>>, Malformed> {
     for attribute in attributes {
         let attribute = attribute?;
         if attribute.kind == kind {
@@ -45,7 +45,7 @@ fn find<'a>(attributes: Attributes<'a>, kind: u16) -> Result<Option<Attribute<'a
     Ok(None)
 }
 
-fn need<'a>(attributes: Attributes<'a>, kind: u16) -> Result<Attribute<'a>, Malformed> {
+pub(super) fn need<'a>(attributes: Attributes<'a>, kind: u16) -> Result<Attribute<'a>, Malformed> {
     find(attributes, kind)?.ok_or(Malformed::Missing { kind })
 }
 
@@ -128,7 +128,7 @@ pub fn chain(payload: &[u8]) -> Result<RawChain, Malformed> {
 }
 
 /// The comment of a rule; empty if it has none.
-fn comment<'a>(attributes: Attributes<'a>) -> Result<&'a str, Malformed> {
+pub(super) fn comment<'a>(attributes: Attributes<'a>) -> Result<&'a str, Malformed> {
     let Some(userdata) = find(attributes, NFTA_RULE_USERDATA)? else {
         return Ok("");
     };
@@ -182,9 +182,9 @@ pub fn foreign_rule(payload: &[u8], policy: Fate) -> Result<(RuleHandle, Foreign
 }
 
 /// An expression: its name and its attributes.
-type Expression<'a> = (&'a str, Attributes<'a>);
+pub(super) type Expression<'a> = (&'a str, Attributes<'a>);
 
-fn expression(item: Attribute<'_>) -> Result<Expression<'_>, Malformed> {
+pub(super) fn expression(item: Attribute<'_>) -> Result<Expression<'_>, Malformed> {
     let name = need(item.nested(), NFTA_EXPR_NAME)?.text();
     let empty = Attribute { kind: NFTA_EXPR_DATA, value: &[] };
     let data = find(item.nested(), NFTA_EXPR_DATA)?.unwrap_or(empty);
@@ -199,7 +199,7 @@ fn matched_comment<'a>((name, attributes): &Expression<'a>) -> Option<&'a str> {
 }
 
 /// The verdict that an `immediate` expression gives; `None` if it loads a value.
-fn verdict(attributes: Attributes<'_>) -> Result<Option<u32>, Malformed> {
+pub(super) fn verdict(attributes: Attributes<'_>) -> Result<Option<u32>, Malformed> {
     if number(attributes, NFTA_IMMEDIATE_DREG)? != NFT_REG_VERDICT {
         return Ok(None);
     }

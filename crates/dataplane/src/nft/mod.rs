@@ -11,6 +11,7 @@
 //! without the `nft` program; the text forms are for people and for tests. Nothing here reads or
 //! changes tables of others, but for accept rules in their forward chains, see [`foreign`].
 
+mod counters;
 mod decode;
 mod diff;
 mod expression;
@@ -25,6 +26,7 @@ mod text;
 pub mod transaction;
 mod uapi;
 
+pub use counters::drops;
 pub use diff::diff;
 pub use expression::Digest;
 pub use foreign::iptables_legacy;

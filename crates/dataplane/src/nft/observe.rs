@@ -111,7 +111,7 @@ fn table_flags(socket: &mut Socket) -> Result<Option<u32>, KernelError> {
 }
 
 /// The name of our table: attribute 1 of chains, rules, sets and lists of elements.
-fn own_table(body: &mut Body<'_>) {
+pub(super) fn own_table(body: &mut Body<'_>) {
     text(body, NFTA_TABLE_NAME, TABLE);
 }
 

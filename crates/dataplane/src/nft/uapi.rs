@@ -53,6 +53,8 @@ pub const NFTA_RULE_USERDATA: u16 = 7;
 /// `include/udata.h`).
 pub const NFTNL_UDATA_RULE_COMMENT: u8 = 0;
 
+pub const NFTA_COUNTER_PACKETS: u16 = 2;
+
 pub const NFTA_SET_NAME: u16 = 2;
 pub const NFTA_SET_FLAGS: u16 = 3;
 pub const NFTA_SET_KEY_TYPE: u16 = 4;

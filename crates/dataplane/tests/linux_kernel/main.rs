@@ -1,5 +1,6 @@
 //! The kernel behind its two methods, in network namespaces of its own. Needs root.
 
+mod counters;
 mod drift;
 mod facts;
 mod large;

@@ -12,5 +12,6 @@ mod away;
 mod disk;
 mod facts;
 mod leave;
+mod metrics;
 mod real;
 mod steady;

@@ -16,6 +16,11 @@ clusters:
 "#,
     );
     let servers = ["hub", "east", "west"];
+    eventually("links to tell their round-trip times", || {
+        let links = get(&lab, "hub", &["clusterlinks", "-A"]);
+        let told = |link: &serde_json::Value| link["status"]["rtt"].is_string();
+        if links["items"].as_array().unwrap().iter().all(told) { Ok(()) } else { Err(links.to_string()) }
+    });
     let before = settled(&lab, &servers);
     let stream = lab
         .stream(&StreamOptions::new("east/n1/p1".parse().unwrap(), "west/n2/p1".parse().unwrap()))

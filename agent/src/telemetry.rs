@@ -1,0 +1,308 @@
+//! What the agent measures of itself, of its node's links and of the kernel's counters. Nothing follows from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use causeway_api::LinkState;
+use causeway_dataplane::KernelError;
+use causeway_dataplane::counters::{Counters, Traffic};
+use causeway_metrics::catalogue::{
+    DEVICE_BYTES, DEVICE_DROPS, DEVICE_ERRORS, DEVICE_PACKETS, FAILOVERS, FIREWALL_DROPS, GATEWAYS,
+    GATEWAYS_IMPAIRED, LINK_JITTER, LINK_LOST, LINK_RTT, LINK_UP, PEERS, RECONCILE_DURATION,
+    RECONCILE_ERRORS, RECONCILE_REPAIRS, RECONCILE_STEPS, RECONCILE_SUCCESS, ROUTES, RTT_BOUNDS,
+};
+use causeway_metrics::{Metrics, Page, Value};
+use causeway_model::ClusterName;
+use causeway_probing::{Impairment, Prober, State, Status, Tallies};
+
+use crate::converge::{ConvergeError, Pass};
+
+/// The kernel's counters are read no more often than this.
+const KERNEL: Duration = Duration::from_secs(5);
+/// With more pools than this only sum and count of round-trip times are told: a scrape stays below 50 kB with 100.
+const DETAILED: usize = 16;
+/// How our devices carry packets.
+const ENCAPSULATION: &str = "vxlan";
+
+/// The agent's numbers.
+pub struct Telemetry {
+    metrics: Metrics,
+    /// Whether the kernel was as planned after the last pass, and nothing else was asked for since.
+    in_force: bool,
+}
+
+impl Telemetry {
+    /// Puts them into `metrics`.
+    pub fn new(metrics: Metrics) -> Telemetry {
+        ConvergeError::REASONS.iter().for_each(|reason| metrics.start(&RECONCILE_ERRORS, &[reason]));
+        metrics.on_scrape(kernel());
+        Telemetry { metrics, in_force: false }
+    }
+
+    /// Tells at each scrape what probes say.
+    pub fn watch(&self, prober: &Prober) {
+        let (statuses, tallies) = (prober.statuses(), prober.tallies());
+        self.metrics.on_scrape(move |page| {
+            put_gateways(page, &statuses.borrow());
+            put_links(page, &tallies.borrow(), &statuses.borrow());
+        });
+    }
+
+    /// Something else is asked for: what the next pass changes is no repair.
+    pub fn asked_anew(&mut self) {
+        self.in_force = false;
+    }
+
+    /// A pass took so long and ended so.
+    pub fn passed(&mut self, result: &Result<Pass, ConvergeError>, took: Duration) {
+        self.metrics.observe(&RECONCILE_DURATION, &[], took.as_secs_f64());
+        let was_in_force = std::mem::replace(&mut self.in_force, result.is_ok());
+        match result {
+            Err(error) => self.metrics.add(&RECONCILE_ERRORS, &[error.reason()], 1),
+            Ok(pass) => {
+                for (kind, steps) in &pass.kinds {
+                    self.metrics.add(&RECONCILE_STEPS, &[kind], *steps);
+                }
+                if was_in_force {
+                    self.metrics.add(&RECONCILE_REPAIRS, &[], pass.steps as u64);
+                }
+                self.metrics.set(&PEERS, &[], pass.peers as f64);
+                self.metrics.set(&ROUTES, &[], pass.routes as f64);
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                self.metrics.set(&RECONCILE_SUCCESS, &[], now.as_secs_f64());
+            }
+        }
+    }
+
+    /// Groups of gateways were changed.
+    pub fn failed_over(&self) {
+        self.metrics.add(&FAILOVERS, &[], 1);
+    }
+
+    /// How the links are, and which clusters do not answer.
+    pub fn links(&self, links: &[LinkState], unreachable: &BTreeSet<&ClusterName>) {
+        self.metrics.set_all(&LINK_UP, ups(links, unreachable));
+    }
+}
+
+/// 1 for each link that is programmed and answers. Where the own cluster's gateways do not answer, no link does.
+fn ups<'a>(links: &'a [LinkState], unreachable: &BTreeSet<&ClusterName>) -> Vec<(&'a str, f64)> {
+    let remotes: BTreeSet<&str> = links.iter().map(|link| link.remote_cluster.as_str()).collect();
+    let silent: BTreeSet<&str> = unreachable.iter().map(|cluster| cluster.as_str()).collect();
+    let own_silent = silent.iter().any(|cluster| !remotes.contains(cluster));
+    let up = |link: &LinkState| link.ready && !own_silent && !silent.contains(link.remote_cluster.as_str());
+    links.iter().map(|link| (link.remote_cluster.as_str(), f64::from(u8::from(up(link))))).collect()
+}
+
+fn put_gateways(page: &mut Page, statuses: &[Status]) {
+    for (name, state) in [("alive", State::Alive), ("dead", State::Dead), ("silent", State::Silent)] {
+        let count = statuses.iter().filter(|status| status.state == state).count();
+        page.put(&GATEWAYS, &[name], Value::Count(count as u64));
+    }
+    for (name, impairment) in [("loss", Impairment::Loss), ("large_packets", Impairment::LargePackets)] {
+        let count = statuses.iter().filter(|status| status.impairments.contains(&impairment)).count();
+        page.put(&GATEWAYS_IMPAIRED, &[name], Value::Count(count as u64));
+    }
+}
+
+fn put_links(page: &mut Page, tallies: &Tallies, statuses: &[Status]) {
+    let mut jitters: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    for status in statuses.iter().filter(|status| status.state == State::Alive) {
+        jitters.entry(&status.target.pool).or_default().extend(status.jitter);
+    }
+    for (remote, mut all) in jitters {
+        all.sort_unstable();
+        if let Some(median) = all.get(all.len() / 2) {
+            page.put(&LINK_JITTER, &[remote], Value::Number(median.as_secs_f64()));
+        }
+    }
+    for (remote, tally) in tallies {
+        let bounds = if tallies.len() > DETAILED { &[] } else { RTT_BOUNDS };
+        let mut below = 0;
+        let buckets = bounds.iter().map(|bound| {
+            let within = tally.rtts.within(*bound);
+            (*bound, within - std::mem::replace(&mut below, within))
+        });
+        let buckets = buckets.collect();
+        let (count, sum) = (tally.rtts.count(), tally.sum.as_secs_f64());
+        page.put(&LINK_RTT, &[remote], Value::Distribution { buckets, count, sum });
+        page.put(&LINK_LOST, &[remote], Value::Count(tally.lost));
+    }
+}
+
+/// Puts the kernel's counters on a page, as they are or were a moment ago.
+fn kernel() -> impl FnMut(&mut Page) + Send + 'static {
+    let mut counters: Option<Counters> = None;
+    let mut read: Option<(Instant, Page)> = None;
+    move |page: &mut Page| {
+        let is_fresh = read.as_ref().is_some_and(|(at, _)| at.elapsed() < KERNEL);
+        if !is_fresh {
+            match read_kernel(&mut counters) {
+                Ok(now) => read = Some((Instant::now(), now)),
+                Err(error) => {
+                    tracing::warn!(%error, "the kernel's counters are left out of the metrics");
+                    (counters, read) = (None, None);
+                }
+            }
+        }
+        if let Some((_, kernel)) = &read {
+            page.extend(kernel);
+        }
+    }
+}
+
+fn read_kernel(counters: &mut Option<Counters>) -> Result<Page, KernelError> {
+    let open = match counters {
+        Some(open) => open,
+        None => counters.insert(Counters::open()?),
+    };
+    let mut page = Page::default();
+    for (device, traffic) in open.devices()? {
+        for (direction, Traffic { packets, bytes, errors, dropped }) in
+            [("receive", traffic.received), ("transmit", traffic.sent)]
+        {
+            let labels = [device.name(), ENCAPSULATION, direction];
+            page.put(&DEVICE_PACKETS, &labels, Value::Count(packets));
+            page.put(&DEVICE_BYTES, &labels, Value::Count(bytes));
+            page.put(&DEVICE_ERRORS, &labels, Value::Count(errors));
+            page.put(&DEVICE_DROPS, &labels, Value::Count(dropped));
+        }
+    }
+    for (reason, packets) in open.drops()? {
+        page.put(&FIREWALL_DROPS, &[&reason], Value::Count(packets));
+    }
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use causeway_metrics::Program;
+    use causeway_probing::{Tally, Target};
+
+    use super::*;
+
+    fn link(remote: &str, ready: bool) -> LinkState {
+        LinkState { remote_cluster: remote.to_owned(), ready, rtt_microseconds: None }
+    }
+
+    #[test]
+    fn a_link_is_up_if_it_is_programmed_and_the_way_answers() {
+        let links = [link("b", true), link("c", true), link("d", false)];
+        let (b, own): (ClusterName, ClusterName) = ("b".parse().unwrap(), "own".parse().unwrap());
+        assert_eq!(ups(&links, &[].into()), [("b", 1.0), ("c", 1.0), ("d", 0.0)]);
+        assert_eq!(ups(&links, &[&b].into()), [("b", 0.0), ("c", 1.0), ("d", 0.0)]);
+        assert_eq!(ups(&links, &[&own].into()), [("b", 0.0), ("c", 0.0), ("d", 0.0)]);
+    }
+
+    fn tally() -> Tally {
+        let mut tally = Tally { sum: Duration::from_millis(123_456_789), lost: 123_456, ..Tally::default() };
+        (0..500).for_each(|ms| tally.rtts.add(Duration::from_micros(ms * 100)));
+        tally
+    }
+
+    fn status(pool: &str, family: u8, state: State) -> Status {
+        let address = if family == 4 { "198.18.0.1" } else { "fd00::1" };
+        let target = Target {
+            address: address.parse().unwrap(),
+            source: address.parse().unwrap(),
+            device: "vx-bridge",
+            mtu: 1450,
+            pool: pool.into(),
+        };
+        Status {
+            target,
+            state,
+            rtt: None,
+            jitter: Some(Duration::from_nanos(123_456)),
+            sent: 600,
+            lost: 3,
+            lost_in_a_row: 0,
+            impairments: BTreeSet::new(),
+        }
+    }
+
+    /// All that an agent with so many links can tell.
+    fn everything(links: usize) -> String {
+        let metrics = Metrics::new(Program::Agent, "0.1.0");
+        let remotes: Vec<String> = (0..links).map(|number| format!("production-{number:03}")).collect();
+        let mut page = Page::default();
+        let states: Vec<Status> = remotes
+            .iter()
+            .flat_map(|remote| [status(remote, 4, State::Alive), status(remote, 6, State::Dead)])
+            .collect();
+        put_gateways(&mut page, &states);
+        put_links(
+            &mut page,
+            &remotes.iter().map(|remote| (remote.as_str().into(), tally())).collect(),
+            &states,
+        );
+        for device in ["vx-bridge", "vx-bridge6", "vx-local", "vx-local6"] {
+            for direction in ["receive", "transmit"] {
+                for metric in [&DEVICE_PACKETS, &DEVICE_BYTES, &DEVICE_ERRORS, &DEVICE_DROPS] {
+                    page.put(metric, &[device, ENCAPSULATION, direction], Value::Count(u64::MAX));
+                }
+            }
+        }
+        for reason in [
+            "unknown VTEP",
+            "wrong VNI",
+            "foreign inner source",
+            "foreign inner destination",
+            "family not used",
+            "others into a tunnel",
+        ] {
+            page.put(&FIREWALL_DROPS, &[reason], Value::Count(u64::MAX));
+        }
+        for (at, kind) in causeway_dataplane::Step::KINDS.iter().enumerate() {
+            metrics.add(&RECONCILE_STEPS, &[kind], 123_456 + at as u64);
+        }
+        for kind in ["NodeConfig", "ClusterNode"] {
+            for outcome in ["OK", "Conflict", "Forbidden", "Unauthorized", "Unreachable", "Throttled"] {
+                metrics.add(
+                    &causeway_metrics::catalogue::API_WRITES,
+                    &["member", kind, "apply_status", outcome],
+                    1_234,
+                );
+            }
+        }
+        for resource in ["nodeconfigs", "clusterlinks", "peerslices", "clusternodes"] {
+            for reason in ["Forbidden", "Unauthorized", "Unreachable", "Throttled"] {
+                metrics.add(
+                    &causeway_metrics::catalogue::WATCH_FAILURES,
+                    &["member", resource, reason],
+                    1_234,
+                );
+            }
+        }
+        metrics.set_all(&LINK_UP, remotes.iter().map(|remote| (remote, 1.0)));
+        metrics.on_scrape(move |to| to.extend(&page));
+        metrics.text()
+    }
+
+    #[test]
+    fn a_scrape_of_an_agent_with_a_hundred_links_is_below_fifty_kilobytes() {
+        let text = everything(100);
+        assert!(text.len() <= 50_000, "{} bytes", text.len());
+        assert!(text.contains("causeway_link_rtt_seconds_count{remote=\"production-099\"} 500\n"), "{text}");
+        assert!(!text.contains("le=\"0.0016\",remote"), "buckets are for few links");
+    }
+
+    #[test]
+    fn few_links_have_buckets_that_sum_up() {
+        let text = everything(DETAILED);
+        let value = |line: &str| {
+            let found = text
+                .lines()
+                .find_map(|one| one.strip_prefix(line))
+                .unwrap_or_else(|| panic!("{line} in {text}"));
+            found.trim().parse::<u64>().unwrap()
+        };
+        let bucket = |le: &str| {
+            value(&format!("causeway_link_rtt_seconds_bucket{{le=\"{le}\",remote=\"production-007\"}}"))
+        };
+        // 0, 100, 200, … µs
+        assert_eq!((bucket("0.00005"), bucket("0.0001"), bucket("0.0016")), (1, 2, 17));
+        assert_eq!((bucket("0.8192"), bucket("+Inf")), (500, 500));
+        assert!(text.len() <= 50_000, "{} bytes", text.len());
+    }
+}
