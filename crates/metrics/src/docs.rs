@@ -15,7 +15,7 @@ Every program serves Prometheus metrics (OpenMetrics text) at `/metrics`, on the
 
 `remote` is the name of the linked cluster; on a node of a Gateway cluster that is no gateway also its own cluster, whose
 gateways it probes. There are no series for single peers. A metric has at most 256 label sets; the rest is left out and
-counted. An agent with 100 links answers with less than 50 kB.
+counted. An agent with 100 links to clusters of short names (14 characters) answers with less than 50 kB.
 
 `deploy/monitoring/alerts.yaml` has alert rules on these, `deploy/monitoring/dashboard.json` is a dashboard for Grafana.
 ";
