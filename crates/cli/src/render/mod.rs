@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::args::RenderArgs;
 use crate::error::Error;
-use crate::inventory::{Inventory, Problem, show_problems};
+use crate::inventory::{Problem, show_problems};
 use crate::node_state::{Origin, View};
 use crate::report::{Outcome, Page, Report, Table, Tone};
 use iproute2::{AddressedLink, FdbEntry, Link, Neighbour, NextHopEntry, Route, Rule};
