@@ -18,6 +18,12 @@ impl Mac {
         let [a, b, c, d] = overlay.octets();
         Mac([0x02, 0xc5, a, b, c, d])
     }
+
+    /// The overlay address of the VTEP with this MAC; `None` if it is no VTEP's.
+    pub fn overlay(self) -> Option<Ipv4Addr> {
+        let [0x02, 0xc5, a, b, c, d] = self.0 else { return None };
+        Some(Ipv4Addr::new(a, b, c, d))
+    }
 }
 
 impl fmt::Display for Mac {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// A target's fault that is no death.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Impairment {
-    /// A twentieth of the probes or more is lost.
+    /// A twentieth of the probes or more is lost, here and there: one gap, as while a path is changed, is none.
     Loss,
     /// Packets of full size are lost while small ones are answered.
     LargePackets,
@@ -19,6 +19,8 @@ const WINDOW: usize = 200;
 const LEAST: usize = 100;
 /// From so many lost in a hundred on it is a fault, and below so many no more.
 const SHARE: (usize, usize) = (5, 2);
+/// In so many places at least.
+const GAPS: usize = 4;
 
 /// What became of the last probes.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +45,23 @@ impl Recent {
         }
         self.lost.push_back(false);
         self.lost.drain(..self.lost.len().saturating_sub(WINDOW));
-        let (all, share) = (self.lost.len(), if self.many { SHARE.1 } else { SHARE.0 });
-        if all >= LEAST {
-            self.many = self.lost.iter().filter(|lost| **lost).count() * 100 >= all * share;
+        if self.lost.len() >= LEAST {
+            self.many = if self.many {
+                self.share_is(SHARE.1)
+            } else {
+                self.share_is(SHARE.0) && self.gaps() >= GAPS
+            };
         }
+    }
+
+    fn share_is(&self, percent: usize) -> bool {
+        self.lost.iter().filter(|lost| **lost).count() * 100 >= self.lost.len() * percent
+    }
+
+    /// In how many places probes were lost; those in a row are one.
+    fn gaps(&self) -> usize {
+        // An answer comes last, always.
+        self.lost.iter().zip(self.lost.iter().skip(1)).filter(|(lost, next)| **lost && !**next).count()
     }
 
     /// A probe that was counted as lost was answered after all, late.
@@ -192,6 +207,18 @@ mod tests {
         recent.forget();
         recent.count(false);
         assert!(!recent.loses());
+    }
+
+    #[test]
+    fn gaps_are_no_loss_until_there_are_several() {
+        let mut recent = Recent::default();
+        for gap in 1..=GAPS {
+            (0..15).for_each(|_| recent.count(false));
+            assert!(!recent.loses(), "{gap} gaps");
+            (0..10).for_each(|_| recent.count(true));
+        }
+        (0..15).for_each(|_| recent.count(false));
+        assert!(recent.loses());
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Visit<'_, '_> {
         };
         match listed.filter(|id| view.plan.nodes.contains_key(id)).or_else(at_address) {
             Some(next) => {
-                let arrival = Arrival { device, sender: vxlan.local, receiver, mac };
+                let arrival = Arrival { device, sender: vxlan.local, sender_mac: vxlan.mac, receiver, mac };
                 Next::Node(next, From::Tunnel(arrival))
             }
             None => Next::End(

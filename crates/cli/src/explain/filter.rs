@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use causeway_dataplane::device::Overlay;
 use causeway_dataplane::nft::ruleset::{Action, Address, Elements, Match};
 use causeway_dataplane::nft::{ChainType, Hook, Rule, Ruleset};
-use causeway_model::{Family, UdpPort};
+use causeway_model::{Family, Mac, UdpPort};
 
 /// `NF_IP_PRI_CONNTRACK`: chains ahead of it can keep a packet out of connection tracking.
 pub const CONNTRACK: i32 = -200;
@@ -51,6 +51,8 @@ pub struct Passing {
     pub packet: Packet,
     /// The overlay that it came in through.
     pub input: Option<Overlay>,
+    /// The underlay address and MAC of who sent it through a tunnel.
+    pub sender: Option<(IpAddr, Mac)>,
     /// The overlay that it leaves through.
     pub output: Option<Overlay>,
     /// The UDP port that it is for, where that matters.
@@ -131,9 +133,9 @@ fn act(rule: &Rule, passing: &mut Passing) -> (Option<Deed>, bool) {
     match &rule.action {
         Action::Accept => (None, false),
         Action::Drop => (Some(Deed::Dropped), false),
-        Action::NoTrack => {
+        Action::NoTrack | Action::AcceptUntracked => {
             let before = std::mem::replace(&mut passing.tracking, Tracking::Untracked);
-            ((before != Tracking::Untracked).then_some(Deed::Untracked), true)
+            ((before != Tracking::Untracked).then_some(Deed::Untracked), rule.action == Action::NoTrack)
         }
         Action::KeepSource(_) => (Some(Deed::SourceKept(source)), false),
         Action::SnatTo(to) if *to == source => (Some(Deed::SourceKept(source)), false),
@@ -176,9 +178,14 @@ fn holds(ruleset: &Ruleset, condition: &Match, passing: &Passing) -> bool {
         Match::Destination(family, address) => {
             packet.family() == *family && is_at(ruleset, address, packet.destination)
         }
+        Match::OtherOrigin(family, set) => {
+            packet.family() == *family && !is_origin(ruleset, set, packet.source, passing.sender)
+        }
+        Match::OtherVtep(family, set) => packet.family() == *family && !is_vtep(ruleset, set, passing.sender),
         Match::UdpTo(port) => passing.udp_to == Some(*port),
         // Both ends have the same.
         Match::OtherVni(_) => false,
+        Match::Established => passing.tracking == Tracking::Known,
         // Clamping apart, no rule asks for it.
         Match::TcpSyn => false,
         Match::Dnat => passing.translated,
@@ -204,6 +211,26 @@ fn in_set(ruleset: &Ruleset, name: &str, address: IpAddr) -> bool {
             let behind = prefixes.partition_point(|prefix| prefix.first() <= address);
             behind.checked_sub(1).is_some_and(|at| prefixes[at].contains(address))
         }
+        Elements::Vteps(_) | Elements::Origins(_) => false,
+    })
+}
+
+fn is_vtep(ruleset: &Ruleset, name: &str, sender: Option<(IpAddr, Mac)>) -> bool {
+    let set = ruleset.sets.iter().find(|set| set.name == name);
+    set.zip(sender).is_some_and(|(set, sender)| match &set.elements {
+        Elements::Vteps(vteps) => vteps.binary_search(&sender).is_ok(),
+        _ => false,
+    })
+}
+
+fn is_origin(ruleset: &Ruleset, name: &str, source: IpAddr, sender: Option<(IpAddr, Mac)>) -> bool {
+    let overlay = sender.and_then(|(_, mac)| mac.overlay());
+    let set = ruleset.sets.iter().find(|set| set.name == name);
+    set.zip(overlay).is_some_and(|(set, overlay)| match &set.elements {
+        Elements::Origins(origins) => origins
+            .iter()
+            .any(|origin| origin.sources.contains(source) && origin.senders.contains(overlay.into())),
+        _ => false,
     })
 }
 
@@ -226,6 +253,7 @@ mod tests {
         Passing {
             packet: Packet { source: ip(source), destination: ip(destination) },
             input: Some(Overlay::Bridge),
+            sender: None,
             output: None,
             udp_to: None,
             tracking,

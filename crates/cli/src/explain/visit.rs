@@ -45,14 +45,15 @@ impl<'w, 'a> Visit<'w, 'a> {
         reply: bool,
     ) -> Self {
         let state = walker.state(node);
-        let input = match from {
-            From::Tunnel(arrival) => Some(arrival.device.overlay),
+        let tunnel = match from {
+            From::Tunnel(arrival) => Some(arrival),
             From::Host | From::Pod | From::Cni => None,
         };
         let family = packet.family();
         let passing = Passing {
             packet,
-            input,
+            input: tunnel.map(|arrival| arrival.device.overlay),
+            sender: tunnel.map(|arrival| (arrival.sender, arrival.sender_mac)),
             output: None,
             udp_to: None,
             tracking: if reply { Tracking::Known } else { Tracking::New },

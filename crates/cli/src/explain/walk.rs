@@ -41,6 +41,8 @@ pub struct Arrival {
     pub device: Device,
     /// The underlay address that sent it.
     pub sender: IpAddr,
+    /// The MAC that sent it.
+    pub sender_mac: Mac,
     /// The underlay address that it was sent to.
     pub receiver: IpAddr,
     /// The MAC that it was sent to.

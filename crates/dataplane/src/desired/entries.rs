@@ -14,6 +14,7 @@ use crate::desired::notice::{Notice, Refusal};
 use crate::desired::site::Site;
 use crate::desired::slices::{self, Slices};
 use crate::device::{Device, Overlay};
+use crate::nft::Origin;
 use crate::state::{Carrier, Group, Hop, NextHop, Route};
 
 /// The smallest path MTU that IPv6 knows (RFC 8200 §5), in bytes.
@@ -43,6 +44,8 @@ pub(super) struct Entries<'a> {
     pub carriers: Vec<Carrier>,
     /// Prefixes of other clusters that this node may route.
     pub remote: Vec<Prefix>,
+    /// The same with those who may send from there over `vx-bridge`.
+    pub origins: Vec<Origin>,
     group_places: FxHashMap<Vec<NextHop>, usize>,
     apart: BTreeMap<ClusterName, (usize, NodeName)>,
     refused: BTreeMap<(ClusterName, Refusal), (usize, Prefix)>,
@@ -69,6 +72,7 @@ impl<'a> Entries<'a> {
             groups: Vec::new(),
             carriers: Vec::new(),
             remote: Vec::new(),
+            origins: Vec::new(),
             group_places: FxHashMap::default(),
             apart: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -78,6 +82,7 @@ impl<'a> Entries<'a> {
     /// Adds what reaches the remote cluster of `link` from a node that has `vx-bridge`.
     pub fn add_link_over_bridge(&mut self, link: &LinkPlan) {
         let usable = self.usable_prefixes(link);
+        self.add_origins(link, &usable);
         let overlay = Block::of_link(&usable);
         if slices::needs(link, Scope::Nodes) {
             self.add_nodes(link, &usable, &overlay);
@@ -88,6 +93,24 @@ impl<'a> Entries<'a> {
                 self.add_group_route(link, prefix.prefix, &members);
             }
         }
+    }
+
+    /// A cluster's nodes send from that cluster's prefixes. Its overlay block says which MACs are theirs, or, where the
+    /// two clusters have no IPv4 in common and the link none of the block, its known nodes.
+    fn add_origins(&mut self, link: &LinkPlan, usable: &[LinkPrefix]) {
+        let is_block = |p: &&LinkPrefix| p.kind == PrefixKind::Overlay && p.prefix.family() == Family::V4;
+        let mut senders: PrefixSet = link.prefixes.iter().filter(is_block).map(|p| p.prefix).collect();
+        if senders.as_slice().is_empty() {
+            let peers = [Scope::Nodes, Scope::Gateways];
+            let peers = peers.into_iter().flat_map(|scope| self.slices.peers(&link.id.remote, scope));
+            senders = peers.map(|peer| Prefix::host(peer.vtep.overlay.v4.into())).collect();
+        }
+        let sources: PrefixSet = usable.iter().map(|p| p.prefix).collect();
+        let of_sources = |sources: &Prefix| {
+            let sources = *sources;
+            senders.as_slice().iter().map(move |senders| Origin { sources, senders: *senders })
+        };
+        self.origins.extend(sources.as_slice().iter().flat_map(of_sources));
     }
 
     /// Adds what an internal node needs: its own gateways, and a route over them to all that

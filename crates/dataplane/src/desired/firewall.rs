@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! raw_prerouting     outer: no tracking · IPv6: one path for each connection · inner: source, global → real, destination, transit untracked
-//! raw_input          outer: drop what no known VTEP sent, and what is of another network
+//! raw_input          outer: drop what no known VTEP sent under its own MAC, and what is of another network
 //! raw_output         outer: no tracking
 //! route_output       IPv6: one path for each connection
 //! forward            maximum segment size · who may send into the tunnels
@@ -29,7 +29,9 @@ use causeway_model::{Families, Family, Mac, NodePlan, Prefix, PrefixSet, Role, T
 
 use crate::device::{Device, Overlay};
 use crate::nft::foreign::ForeignAccept;
-use crate::nft::{Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Rule, Ruleset, Set};
+use crate::nft::{
+    Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Origin, Rule, Ruleset, Set,
+};
 use crate::state::Vxlan;
 use crate::table::Table;
 
@@ -52,6 +54,8 @@ pub struct Inputs<'a> {
     pub families: Families,
     /// Remote prefixes that the node reaches, as its cluster sees them.
     pub remote: PrefixSet,
+    /// The same with those who may send from there over [`Overlay::Bridge`]; no two overlap.
+    pub origins: Vec<Origin>,
     /// The node's tunnel devices.
     pub devices: &'a BTreeMap<Device, Vxlan>,
     /// The known VTEPs behind each device.
@@ -138,7 +142,7 @@ impl Builder<'_> {
         for (device, vxlan) in self.inputs.devices {
             let to_us = Address::Within(Prefix::host(vxlan.local));
             let matches = vec![Match::UdpTo(vxlan.port), Match::Destination(device.underlay, to_us)];
-            rules.push(rule(matches, Action::NoTrack, "tunnel packets need no tracking"));
+            rules.push(rule(matches, Action::AcceptUntracked, "tunnel packets need no tracking"));
         }
         let families = self.inputs.families;
         rules.extend(self.steady_path());
@@ -215,15 +219,19 @@ impl Builder<'_> {
 
     fn foreign_source(&mut self, overlay: Overlay, family: Family) -> Rule {
         let mut matches = vec![Match::In(overlay)];
+        if overlay == Overlay::Bridge {
+            // Several clusters send here, each from its own prefixes only.
+            matches.push(Match::OtherOrigin(family, self.origins(family)));
+            return rule(matches, Action::Drop, "foreign inner source");
+        }
         matches.push(Match::Source(family, outside(self.member_set(Group::Remote, family))));
-        match (overlay, self.inputs.node.role) {
-            (Overlay::Bridge, _) => {}
+        match self.inputs.node.role {
             // Own nodes send what their pods send; another gateway passes on replies to this one.
-            (Overlay::Local, Role::Gateway) => {
+            Role::Gateway => {
                 matches.push(Match::Source(family, outside(self.member_set(Group::Own, family))));
             }
             // Gateways pass on what remote ends send to this node, and probe.
-            (Overlay::Local, Role::Node | Role::Internal) => {
+            Role::Node | Role::Internal => {
                 matches.push(Match::Source(family, outside(self.members(Group::OwnOverlay, family))));
             }
         }
@@ -243,8 +251,9 @@ impl Builder<'_> {
     fn raw_input(&mut self) -> Chain {
         let mut rules = Vec::new();
         for (device, vxlan) in self.inputs.devices {
-            let known = outside(self.vteps(*device));
-            let matches = vec![Match::UdpTo(vxlan.port), Match::Source(device.underlay, known)];
+            // The MAC inside says on whose behalf it is sent: raw_prerouting judges by it.
+            let matches =
+                vec![Match::UdpTo(vxlan.port), Match::OtherVtep(device.underlay, self.vteps(*device))];
             rules.push(rule(matches, Action::Drop, "unknown VTEP"));
             // The kernel drops it too, but does not count it.
             let matches =
@@ -304,6 +313,8 @@ impl Builder<'_> {
             let clamp = Action::ClampMss(u16::try_from(size).unwrap_or(u16::MAX));
             rules.push(rule(vec![Match::Of(family), Match::TcpSyn], clamp, "segments fit the tunnels"));
         }
+        // Its first packet was judged by what follows. Cheaper than looking an address up.
+        rules.push(rule(vec![Match::Established], Action::Accept, "connection let through before"));
         for overlay in &self.overlays {
             rules.push(rule(vec![Match::In(*overlay)], Action::Accept, "judged as it arrived"));
         }
@@ -436,20 +447,29 @@ impl Builder<'_> {
         Address::InSet(name)
     }
 
-    /// The underlay addresses of the VTEPs behind a device.
-    fn vteps(&mut self, device: Device) -> Address {
+    fn origins(&mut self, family: Family) -> String {
+        let name = format!("origins{}", digit(family));
+        let mut origins = self.inputs.origins.clone();
+        origins.retain(|origin| origin.sources.family() == family);
+        origins.sort_unstable();
+        self.sets
+            .insert(name.clone(), Set { name: name.clone(), family, elements: Elements::Origins(origins) });
+        name
+    }
+
+    /// The underlay addresses and MACs of the VTEPs behind a device.
+    fn vteps(&mut self, device: Device) -> String {
         let stem = match device.overlay {
             Overlay::Bridge => "bridge_vteps",
             Overlay::Local => "local_vteps",
         };
         let name = format!("{stem}{}", digit(device.underlay));
         let behind = self.inputs.fdb.iter().filter(|((of, _), _)| *of == device);
-        let mut addresses: Vec<IpAddr> = behind.map(|(_, underlay)| *underlay).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        let elements = Elements::Addresses(addresses);
+        let mut vteps: Vec<(IpAddr, Mac)> = behind.map(|((_, mac), underlay)| (*underlay, *mac)).collect();
+        vteps.sort_unstable();
+        let elements = Elements::Vteps(vteps);
         self.sets.insert(name.clone(), Set { name: name.clone(), family: device.underlay, elements });
-        Address::InSet(name)
+        name
     }
 }
 

@@ -69,6 +69,7 @@ pub fn desired<'a>(
         node,
         families,
         remote: std::mem::take(&mut entries.remote).into_iter().collect(),
+        origins: std::mem::take(&mut entries.origins),
         devices: &devices,
         fdb: &fdb,
         link_mtu: links.iter().filter_map(|link| link.mtu).min(),

@@ -3,11 +3,11 @@
 
 use std::net::IpAddr;
 
-use causeway_model::{Family, Prefix};
+use causeway_model::{Family, Mac, Prefix};
 
-use super::expression::{Digest, XT_MARK, XT_MARK_REVISION, xt_mark_info};
+use super::expression::{Digest, PADDED_MAC, XT_MARK, XT_MARK_REVISION, xt_mark_info};
 use super::foreign::{COMMENT, Direction, Fate, ForeignAccept, ForeignRuleKind, RuleHandle, TableFamily};
-use super::ruleset::{Base, ChainType, Elements, Hook, MARK, SetKind};
+use super::ruleset::{Base, ChainType, Elements, Hook, MARK, Origin, SetKind};
 use super::uapi::*;
 use crate::device::Device;
 use crate::netlink::wire::{self, Attribute, Attributes, Malformed};
@@ -336,14 +336,20 @@ fn meaning(expressions: &[Expression<'_>], policy: Fate) -> Result<ForeignRuleKi
 /// [`Malformed`].
 pub fn set(payload: &[u8]) -> Result<(String, Option<(Family, SetKind)>), Malformed> {
     let (_, attributes) = head(payload)?;
-    let family = match number(attributes, NFTA_SET_KEY_TYPE)? {
+    let key = number(attributes, NFTA_SET_KEY_TYPE)?;
+    // Of a concatenation, its first part and its second.
+    let (address, second) = if key >> 6 == 0 { (key, None) } else { (key >> 6, Some(key & 0x3f)) };
+    let family = match address {
         TYPE_IPADDR => Some(Family::V4),
         TYPE_IP6ADDR => Some(Family::V6),
         _ => None,
     };
-    let kind = match number(attributes, NFTA_SET_FLAGS)? {
-        0 => Some(SetKind::Addresses),
-        NFT_SET_INTERVAL => Some(SetKind::Prefixes),
+    const RANGES: u32 = NFT_SET_INTERVAL | NFT_SET_CONCAT;
+    let kind = match (number(attributes, NFTA_SET_FLAGS)?, second) {
+        (0, None) => Some(SetKind::Addresses),
+        (NFT_SET_INTERVAL, None) => Some(SetKind::Prefixes),
+        (0, Some(TYPE_INTEGER)) => Some(SetKind::Vteps),
+        (RANGES, Some(TYPE_ETHERADDR)) => Some(SetKind::Origins),
         _ => None,
     };
     let name = need(attributes, NFTA_SET_NAME)?.text().to_owned();
@@ -351,15 +357,19 @@ pub fn set(payload: &[u8]) -> Result<(String, Option<(Family, SetKind)>), Malfor
 }
 
 /// An element as it stands in a set.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct RawElement {
-    key: IpAddr,
-    mark: Mark,
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum RawElement {
+    /// An address, or where an interval of them begins or ends.
+    Address(IpAddr, Mark),
+    /// An address and a MAC.
+    Pair(IpAddr, Mac),
+    /// From an address and a MAC to others. Rare, so that it may not make the others larger.
+    Range(Box<[(IpAddr, Mac); 2]>),
 }
 
 /// Where an interval ends sorts before where the next one begins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Mark {
+pub enum Mark {
     End,
     Start,
 }
@@ -375,11 +385,32 @@ pub fn elements(payload: &[u8], into: &mut Vec<RawElement>) -> Result<(), Malfor
     };
     for item in list.nested() {
         let item = item?.nested();
-        let key = need(need(item, NFTA_SET_ELEM_KEY)?.nested(), NFTA_DATA_VALUE)?.address()?;
-        let end = number(item, NFTA_SET_ELEM_FLAGS)? & NFT_SET_ELEM_INTERVAL_END != 0;
-        into.push(RawElement { key, mark: if end { Mark::End } else { Mark::Start } });
+        let key = need(need(item, NFTA_SET_ELEM_KEY)?.nested(), NFTA_DATA_VALUE)?;
+        let last = match find(item, NFTA_SET_ELEM_KEY_END)? {
+            Some(last) => Some(need(last.nested(), NFTA_DATA_VALUE)?),
+            None => None,
+        };
+        into.push(match (pair(&key), last) {
+            (None, _) => {
+                let end = number(item, NFTA_SET_ELEM_FLAGS)? & NFT_SET_ELEM_INTERVAL_END != 0;
+                RawElement::Address(key.address()?, if end { Mark::End } else { Mark::Start })
+            }
+            (Some((address, mac)), None) => RawElement::Pair(address, mac),
+            (Some(first), Some(last)) => {
+                let wrong = Malformed::Length { kind: NFTA_SET_ELEM_KEY_END, length: last.value.len() };
+                RawElement::Range(Box::new([first, pair(&last).ok_or(wrong)?]))
+            }
+        });
     }
     Ok(())
+}
+
+/// An address and a MAC behind it; `None` if it is no such key.
+fn pair(key: &Attribute<'_>) -> Option<(IpAddr, Mac)> {
+    let (address, mac) = key.value.split_at_checked(key.value.len().checked_sub(PADDED_MAC as usize)?)?;
+    let address = Attribute { kind: key.kind, value: address }.address().ok()?;
+    let mac = mac.first_chunk()?;
+    Some((address, Mac(*mac)))
 }
 
 /// Sorts what a dump of elements said; `false` if it says one twice. A hash set that grows while it is
@@ -391,31 +422,76 @@ pub fn sort_whole(raw: &mut [RawElement]) -> bool {
 
 /// Sorted elements in our terms; `None` if some are none that we write.
 pub fn assemble(kind: SetKind, raw: &[RawElement]) -> Option<Elements> {
-    if kind == SetKind::Addresses {
-        return Some(Elements::Addresses(raw.iter().map(|element| element.key).collect()));
+    let marked = |element: &RawElement| match element {
+        RawElement::Address(address, mark) => Some((*address, *mark)),
+        RawElement::Pair(..) | RawElement::Range(_) => None,
+    };
+    match kind {
+        SetKind::Addresses => {
+            let addresses = raw.iter().map(|element| marked(element).map(|(address, _)| address));
+            addresses.collect::<Option<_>>().map(Elements::Addresses)
+        }
+        SetKind::Prefixes => prefixes(&raw.iter().map(marked).collect::<Option<Vec<_>>>()?),
+        SetKind::Vteps => {
+            let vtep = |element: &RawElement| match element {
+                RawElement::Pair(address, mac) => Some((*address, *mac)),
+                RawElement::Address(..) | RawElement::Range(_) => None,
+            };
+            raw.iter().map(vtep).collect::<Option<_>>().map(Elements::Vteps)
+        }
+        SetKind::Origins => {
+            let mut origins: Vec<Origin> = raw.iter().map(origin).collect::<Option<_>>()?;
+            origins.sort_unstable();
+            Some(Elements::Origins(origins))
+        }
     }
+}
+
+/// Intervals, each from where it begins up to just before it ends.
+fn prefixes(raw: &[(IpAddr, Mark)]) -> Option<Elements> {
     let mut prefixes = Vec::with_capacity(raw.len() / 2);
     let mut ahead = raw.iter().peekable();
-    while let Some(element) = ahead.next() {
+    while let Some((first, mark)) = ahead.next() {
         // An end without a beginning closes the gap before the first interval (`nft` adds it).
-        if element.mark == Mark::Start {
-            prefixes.push(interval(element.key, ahead.peek().map(|next| next.key))?);
+        if *mark == Mark::Start {
+            prefixes.push(interval(*first, ahead.peek().map(|(next, _)| *next))?);
         }
     }
     Some(Elements::Prefixes(prefixes))
 }
 
+fn origin(element: &RawElement) -> Option<Origin> {
+    let [(first, first_mac), (last, last_mac)] = match element {
+        RawElement::Address(..) => return None,
+        RawElement::Pair(address, mac) => [(*address, *mac); 2],
+        RawElement::Range(ends) => **ends,
+    };
+    let overlay = |mac: Mac| mac.overlay().map(IpAddr::V4);
+    Some(Origin { sources: prefix(first, last)?, senders: prefix(overlay(first_mac)?, overlay(last_mac)?)? })
+}
+
 /// The prefix from `first` up to just before `end`, or up to the last address of all.
 fn interval(first: IpAddr, end: Option<IpAddr>) -> Option<Prefix> {
-    let bits = |address: IpAddr| match address {
+    match end {
+        Some(end) => between(first, bits(end).checked_sub(1)?),
+        None => between(first, u128::MAX >> (128 - Family::of(first).bits())),
+    }
+}
+
+/// The prefix from `first` to `last`, if there is one.
+fn prefix(first: IpAddr, last: IpAddr) -> Option<Prefix> {
+    (Family::of(first) == Family::of(last)).then(|| between(first, bits(last))).flatten()
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
         IpAddr::V4(a) => u128::from(u32::from(a)),
         IpAddr::V6(a) => u128::from(a),
-    };
+    }
+}
+
+fn between(first: IpAddr, last: u128) -> Option<Prefix> {
     let family_bits = Family::of(first).bits();
-    let last = match end {
-        Some(end) => bits(end).checked_sub(1)?,
-        None => u128::MAX >> (128 - family_bits),
-    };
     let differing = (128 - (bits(first) ^ last).leading_zeros()) as u8;
     let prefix = Prefix::containing(first, family_bits.checked_sub(differing)?)?;
     (prefix.first() == first && bits(prefix.last()) == last).then_some(prefix)
@@ -428,7 +504,7 @@ mod tests {
     use super::*;
 
     fn raw(elements: &[(&str, Mark)]) -> Vec<RawElement> {
-        elements.iter().map(|(key, mark)| RawElement { key: key.parse().unwrap(), mark: *mark }).collect()
+        elements.iter().map(|(key, mark)| RawElement::Address(key.parse().unwrap(), *mark)).collect()
     }
 
     fn prefixes(elements: &[(&str, Mark)]) -> Option<String> {

@@ -15,6 +15,17 @@ use crate::netlink::wire::{self, Body};
 const FORM: u8 = 1;
 /// Where the VXLAN network identifier stands behind the beginning of the UDP header, in bytes.
 pub const VNI: u32 = 8 + 4;
+/// Where the source MAC of the packet inside stands behind it, in bytes: after the headers of UDP and VXLAN, and the
+/// destination MAC.
+pub const INNER_SOURCE_MAC: u32 = 8 + 8 + 6;
+/// Where the source MAC stands in an Ethernet header, in bytes.
+const SOURCE_MAC: u32 = 6;
+/// Bytes of a MAC.
+pub const MAC_LENGTH: u32 = 6;
+/// The same in the key of a set, where each part takes whole words of four bytes.
+pub const PADDED_MAC: u32 = 8;
+/// `ARPHRD_ETHER`.
+const ETHERNET: u16 = 1;
 /// FNV-1a: `http://www.isthe.com/chongo/tech/comp/fnv/`.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
@@ -180,6 +191,16 @@ impl Writer<'_, '_> {
             Match::Of(family) => self.family(*family),
             Match::Source(family, address) => self.address(Field::Source, *family, address),
             Match::Destination(family, address) => self.address(Field::Destination, *family, address),
+            Match::OtherOrigin(family, set) => {
+                self.family(*family);
+                self.meta(NFT_META_IIFTYPE);
+                self.compare(NFT_CMP_EQ, &ETHERNET.to_ne_bytes());
+                self.other_pair(*family, (NFT_PAYLOAD_LL_HEADER, SOURCE_MAC), set);
+            }
+            Match::OtherVtep(family, set) => {
+                self.family(*family);
+                self.other_pair(*family, (NFT_PAYLOAD_TRANSPORT_HEADER, INNER_SOURCE_MAC), set);
+            }
             Match::UdpTo(port) => {
                 self.protocol(libc::IPPROTO_UDP as u8);
                 self.load(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
@@ -198,11 +219,13 @@ impl Writer<'_, '_> {
                 self.bitwise(&[SYN], &[0]);
                 self.compare(NFT_CMP_NEQ, &[0]);
             }
+            Match::Established => {
+                self.tracking(NFT_CT_STATE);
+                self.bitwise(&CT_STATE_ESTABLISHED.to_ne_bytes(), &[0; 4]);
+                self.compare(NFT_CMP_NEQ, &[0; 4]);
+            }
             Match::Dnat => {
-                self.expression("ct", |body| {
-                    be32(body, NFTA_CT_KEY, NFT_CT_STATUS);
-                    be32(body, NFTA_CT_DREG, NFT_REG_1);
-                });
+                self.tracking(NFT_CT_STATUS);
                 self.bitwise(&IPS_DST_NAT.to_ne_bytes(), &[0; 4]);
                 self.compare(NFT_CMP_NEQ, &[0; 4]);
             }
@@ -221,7 +244,11 @@ impl Writer<'_, '_> {
                 self.expression("counter", |_| {});
                 self.verdict(NF_DROP);
             }
-            Action::NoTrack => self.body.nested(NFTA_LIST_ELEM, |body| text(body, NFTA_EXPR_NAME, "notrack")),
+            Action::NoTrack => self.no_track(),
+            Action::AcceptUntracked => {
+                self.no_track();
+                self.verdict(NF_ACCEPT);
+            }
             Action::KeepSource(family) => {
                 self.family(*family);
                 self.load_address(Field::Source, *family);
@@ -239,6 +266,18 @@ impl Writer<'_, '_> {
             Action::Mark => self.set_mark(MARK),
             Action::Unmark => self.set_mark(0),
         }
+    }
+
+    fn no_track(&mut self) {
+        self.body.nested(NFTA_LIST_ELEM, |body| text(body, NFTA_EXPR_NAME, "notrack"));
+    }
+
+    /// Loads what connection tracking knows of the packet.
+    fn tracking(&mut self, key: u32) {
+        self.expression("ct", |body| {
+            be32(body, NFTA_CT_KEY, key);
+            be32(body, NFTA_CT_DREG, NFT_REG_1);
+        });
     }
 
     fn device(&mut self, key: u32, operator: u32, overlay: Overlay) {
@@ -273,11 +312,26 @@ impl Writer<'_, '_> {
 
     fn lookup(&mut self, field: Field, family: Family, set: &str, flags: u32) {
         self.load_address(field, family);
+        self.look_up(set, flags);
+    }
+
+    fn look_up(&mut self, set: &str, flags: u32) {
         self.expression("lookup", |body| {
             text(body, NFTA_LOOKUP_SET, set);
             be32(body, NFTA_LOOKUP_SREG, NFT_REG_1);
             be32(body, NFTA_LOOKUP_FLAGS, flags);
         });
+    }
+
+    /// The source address and the MAC at a place of the packet, one behind the other, are not in the set.
+    fn other_pair(&mut self, family: Family, (base, offset): (u32, u32), set: &str) {
+        self.load_address(Field::Source, family);
+        let behind = match family {
+            Family::V4 => NFT_REG32_01,
+            Family::V6 => NFT_REG_2,
+        };
+        self.load_into(behind, base, offset, MAC_LENGTH);
+        self.look_up(set, NFT_LOOKUP_F_INV);
     }
 
     /// Whole bytes are compared as they are, which is the cheapest; others through a mask.
@@ -378,8 +432,12 @@ impl Writer<'_, '_> {
     }
 
     fn load(&mut self, base: u32, offset: u32, length: u32) {
+        self.load_into(NFT_REG_1, base, offset, length);
+    }
+
+    fn load_into(&mut self, register: u32, base: u32, offset: u32, length: u32) {
         self.expression("payload", |body| {
-            be32(body, NFTA_PAYLOAD_DREG, NFT_REG_1);
+            be32(body, NFTA_PAYLOAD_DREG, register);
             be32(body, NFTA_PAYLOAD_BASE, base);
             be32(body, NFTA_PAYLOAD_OFFSET, offset);
             be32(body, NFTA_PAYLOAD_LEN, length);

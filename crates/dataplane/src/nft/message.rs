@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use causeway_model::{Family, Prefix};
+use causeway_model::{Family, Mac, Prefix};
 
-use super::expression::{self, be32, octets, text};
+use super::expression::{self, INNER_SOURCE_MAC, MAC_LENGTH, PADDED_MAC, be32, octets, text};
 use super::foreign::{COMMENT, ForeignChainId, TableFamily};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};
@@ -18,6 +18,10 @@ const APPEND: u16 = libc::NLM_F_APPEND as u16;
 const MOST_ADDRESSES: usize = 2000;
 /// Prefixes in one message; an IPv6 one takes 64 bytes.
 const MOST_PREFIXES: usize = 900;
+/// VTEPs in one message; one with an IPv6 address takes 36 bytes.
+const MOST_VTEPS: usize = 1600;
+/// Origins in one message; an IPv6 one takes 68 bytes.
+const MOST_ORIGINS: usize = 800;
 
 /// A transaction in the form in which it is sent.
 #[derive(Debug)]
@@ -176,6 +180,15 @@ impl Writer {
             Elements::Prefixes(prefixes) => {
                 self.list(at, head, set, prefixes.chunks(MOST_PREFIXES), write_interval);
             }
+            Elements::Vteps(vteps) => {
+                self.list(at, head, set, vteps.chunks(MOST_VTEPS), |body, (address, mac)| {
+                    let key = pair(*address, *mac);
+                    body.nested(NFTA_LIST_ELEM, |body| write_key(body, NFTA_SET_ELEM_KEY, &key));
+                });
+            }
+            Elements::Origins(origins) => {
+                self.list(at, head, set, origins.chunks(MOST_ORIGINS), write_origin);
+            }
         }
     }
 
@@ -199,24 +212,89 @@ impl Writer {
 }
 
 fn write_set(body: &mut Body<'_>, name: &str, family: Family, kind: SetKind, id: usize) {
-    let (key_type, length) = match family {
-        Family::V4 => (TYPE_IPADDR, 4),
-        Family::V6 => (TYPE_IP6ADDR, 16),
+    let (address, length) = address_type(family);
+    let (key_type, key_length) = match kind {
+        SetKind::Addresses | SetKind::Prefixes => (address, length),
+        SetKind::Vteps => (concatenated(address, TYPE_INTEGER), length + PADDED_MAC),
+        SetKind::Origins => (concatenated(address, TYPE_ETHERADDR), length + PADDED_MAC),
     };
     let flags = match kind {
-        SetKind::Addresses => 0,
+        SetKind::Addresses | SetKind::Vteps => 0,
         SetKind::Prefixes => NFT_SET_INTERVAL,
+        SetKind::Origins => NFT_SET_INTERVAL | NFT_SET_CONCAT,
     };
     text(body, NFTA_SET_NAME, name);
     be32(body, NFTA_SET_FLAGS, flags);
     be32(body, NFTA_SET_KEY_TYPE, key_type);
-    be32(body, NFTA_SET_KEY_LEN, length);
+    be32(body, NFTA_SET_KEY_LEN, key_length);
     be32(body, NFTA_SET_ID, id as u32 + 1);
-    // `NFTNL_UDATA_SET_KEYBYTEORDER` = `BYTEORDER_BIG_ENDIAN`, in host order. Without it `nft` reads
-    // intervals with their bytes reversed.
-    let mut userdata = vec![0, 4];
-    userdata.extend_from_slice(&2u32.to_ne_bytes());
-    body.attribute(NFTA_SET_USERDATA, &userdata);
+    if kind == SetKind::Origins {
+        body.nested(NFTA_SET_DESC, |body| {
+            body.nested(NFTA_SET_DESC_CONCAT, |body| {
+                for field in [length, MAC_LENGTH] {
+                    body.nested(NFTA_LIST_ELEM, |body| be32(body, NFTA_SET_FIELD_LEN, field));
+                }
+            });
+        });
+    }
+    body.attribute(NFTA_SET_USERDATA, &set_userdata(family, kind));
+}
+
+/// Type and length in bytes of an address in a set.
+fn address_type(family: Family) -> (u32, u32) {
+    match family {
+        Family::V4 => (TYPE_IPADDR, 4),
+        Family::V6 => (TYPE_IP6ADDR, 16),
+    }
+}
+
+/// The type of two values one behind the other (`concat_subtype_add` of nft).
+fn concatenated(first: u32, second: u32) -> u32 {
+    first << 6 | second
+}
+
+/// What `nft` keeps beside a set, for itself: type, length and value of each item, numbers in host order.
+fn set_userdata(family: Family, kind: SetKind) -> Vec<u8> {
+    const KEY_BYTE_ORDER: u8 = 0;
+    const KEY_TYPEOF: u8 = 3;
+    // `BYTEORDER_BIG_ENDIAN`: without it `nft` reads intervals with their bytes reversed. It says nothing of
+    // concatenations.
+    let order = match kind {
+        SetKind::Addresses | SetKind::Prefixes => 2,
+        SetKind::Vteps | SetKind::Origins => 0,
+    };
+    let mut userdata = item(KEY_BYTE_ORDER, &u32::to_ne_bytes(order));
+    if kind == SetKind::Vteps {
+        userdata.extend(item(KEY_TYPEOF, &pair_of_fields(family)));
+    }
+    userdata
+}
+
+/// An item of `nft`'s own data.
+fn item(kind: u8, value: &[u8]) -> Vec<u8> {
+    [&[kind, value.len() as u8], value].concat()
+}
+
+/// `typeof ip saddr . @th,176,48` in `nft`'s own data, so that it can show the set and take elements for it: number of the
+/// kind of expression, then what that kind keeps of itself (`expr_ops.build_udata`).
+fn pair_of_fields(family: Family) -> Vec<u8> {
+    const EXPRESSION: u8 = 0;
+    const CONTENT: u8 = 1;
+    const PAYLOAD: u32 = 7;
+    const CONCATENATION: u32 = 13;
+    // Numbers of a header's description and of a field in it (`enum proto_desc_id`, `proto_ip`, `proto_ip6`).
+    let (header, source) = match family {
+        Family::V4 => (12u32, 11u32),
+        Family::V6 => (13, 8),
+    };
+    let number = |kind: u8, value: u32| item(kind, &value.to_ne_bytes());
+    let expression =
+        |kind: u32, content: Vec<u8>| [number(EXPRESSION, kind), item(CONTENT, &content)].concat();
+    let address = expression(PAYLOAD, [number(0, header), number(1, source)].concat());
+    // No known header: base, offset and length in bits.
+    let place = [0, 0, NFT_PAYLOAD_TRANSPORT_HEADER + 1, INNER_SOURCE_MAC * 8, MAC_LENGTH * 8];
+    let mac = expression(PAYLOAD, (0..).zip(place).flat_map(|(kind, value)| number(kind, value)).collect());
+    expression(CONCATENATION, [item(0, &address), item(1, &mac)].concat())
 }
 
 fn write_chain(body: &mut Body<'_>, name: &str, base: Base) {
@@ -264,8 +342,29 @@ fn write_element(body: &mut Body<'_>, key: IpAddr, flags: u32) {
         if flags != 0 {
             be32(body, NFTA_SET_ELEM_FLAGS, flags);
         }
-        body.nested(NFTA_SET_ELEM_KEY, |body| body.attribute(NFTA_DATA_VALUE, &octets(key)));
+        write_key(body, NFTA_SET_ELEM_KEY, &octets(key));
     });
+}
+
+/// From the first address and MAC to the last ones.
+fn write_origin(body: &mut Body<'_>, origin: &Origin) {
+    let Some((first, last)) = origin.macs() else { return };
+    body.nested(NFTA_LIST_ELEM, |body| {
+        write_key(body, NFTA_SET_ELEM_KEY, &pair(origin.sources.first(), first));
+        write_key(body, NFTA_SET_ELEM_KEY_END, &pair(origin.sources.last(), last));
+    });
+}
+
+fn write_key(body: &mut Body<'_>, kind: u16, key: &[u8]) {
+    body.nested(kind, |body| body.attribute(NFTA_DATA_VALUE, key));
+}
+
+/// An address and a MAC one behind the other, each in whole words.
+fn pair(address: IpAddr, mac: Mac) -> Vec<u8> {
+    let mut bytes = octets(address);
+    bytes.extend_from_slice(&mac.0);
+    bytes.extend_from_slice(&[0; (PADDED_MAC - MAC_LENGTH) as usize]);
+    bytes
 }
 
 /// The address after `address`.

@@ -31,7 +31,8 @@ pub use foreign::iptables_legacy;
 pub use observe::observe;
 pub use observed::Observed;
 pub use ruleset::{
-    Action, Address, Base, Chain, ChainType, Elements, Hook, MARK, Match, Rule, Ruleset, Set, SetKind, TABLE,
+    Action, Address, Base, Chain, ChainType, Elements, Hook, MARK, Match, Origin, Rule, Ruleset, Set,
+    SetKind, TABLE,
 };
 pub use socket::{Socket, apply};
 pub use transaction::{Change, Transaction};

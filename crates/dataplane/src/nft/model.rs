@@ -122,7 +122,9 @@ fn insert<T>(found: &mut BTreeMap<String, T>, name: &str, value: T) -> Result<()
 fn sets_of(rule: &Rule) -> impl Iterator<Item = &str> {
     rule.matches.iter().filter_map(|condition| match condition {
         Match::Source(_, Address::InSet(set) | Address::NotInSet(set))
-        | Match::Destination(_, Address::InSet(set) | Address::NotInSet(set)) => Some(set.as_str()),
+        | Match::Destination(_, Address::InSet(set) | Address::NotInSet(set))
+        | Match::OtherOrigin(_, set)
+        | Match::OtherVtep(_, set) => Some(set.as_str()),
         _ => None,
     })
 }
@@ -132,6 +134,13 @@ impl Elements {
         match (self, new) {
             (Elements::Addresses(all), Elements::Addresses(new)) => add(all, new, |a, b| a == b),
             (Elements::Prefixes(all), Elements::Prefixes(new)) => add(all, new, |a, b| a.overlaps(b)),
+            (Elements::Vteps(all), Elements::Vteps(new)) => add(all, new, |a, b| a == b),
+            (Elements::Origins(all), Elements::Origins(new)) => {
+                if new.iter().any(|a| all.iter().any(|b| a.overlaps(b))) {
+                    return Err(libc::EEXIST);
+                }
+                add(all, new, |a, b| a == b)
+            }
             _ => Err(libc::EINVAL),
         }
     }

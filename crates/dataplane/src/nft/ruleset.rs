@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use causeway_model::{Family, Prefix, UdpPort, Vni};
+use causeway_model::{Family, Mac, Prefix, UdpPort, Vni};
 
 use super::foreign::ForeignAccept;
 use crate::device::Overlay;
@@ -31,15 +31,40 @@ pub struct Ruleset {
     pub accept_in_foreign_forward: Vec<ForeignAccept>,
 }
 
-/// A named set of addresses or of prefixes.
+/// A named set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Set {
     /// Its name.
     pub name: String,
-    /// The family of its elements.
+    /// The family of its elements' addresses.
     pub family: Family,
     /// Its elements.
     pub elements: Elements,
+}
+
+/// Inner sources, and who may send them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Origin {
+    /// Inner source addresses.
+    pub sources: Prefix,
+    /// IPv4 overlay addresses of the VTEPs that may send them: these are known by the MAC that follows from the address
+    /// ([`Mac::of_vtep`]).
+    pub senders: Prefix,
+}
+
+impl Origin {
+    /// The first and the last MAC of the senders; `None` if they are not of IPv4.
+    pub fn macs(&self) -> Option<(Mac, Mac)> {
+        match (self.senders.first(), self.senders.last()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => Some((Mac::of_vtep(first), Mac::of_vtep(last))),
+            _ => None,
+        }
+    }
+
+    /// Whether both have a packet in common.
+    pub fn overlaps(&self, other: &Origin) -> bool {
+        self.sources.overlaps(&other.sources) && self.senders.overlaps(&other.senders)
+    }
 }
 
 /// Elements of a [`Set`], sorted.
@@ -49,6 +74,10 @@ pub enum Elements {
     Addresses(Vec<IpAddr>),
     /// Disjoint prefixes: an interval set.
     Prefixes(Vec<Prefix>),
+    /// Underlay addresses of VTEPs, each with its MAC: a hash set.
+    Vteps(Vec<(IpAddr, Mac)>),
+    /// Inner sources with their senders, no two of which overlap: a set of concatenated ranges.
+    Origins(Vec<Origin>),
 }
 
 /// What a set holds.
@@ -58,6 +87,10 @@ pub enum SetKind {
     Addresses,
     /// Disjoint prefixes: an interval set.
     Prefixes,
+    /// Underlay addresses of VTEPs, each with its MAC: a hash set.
+    Vteps,
+    /// Inner sources with their senders: a set of concatenated ranges.
+    Origins,
 }
 
 impl Elements {
@@ -66,6 +99,8 @@ impl Elements {
         match kind {
             SetKind::Addresses => Elements::Addresses(Vec::new()),
             SetKind::Prefixes => Elements::Prefixes(Vec::new()),
+            SetKind::Vteps => Elements::Vteps(Vec::new()),
+            SetKind::Origins => Elements::Origins(Vec::new()),
         }
     }
 
@@ -74,6 +109,8 @@ impl Elements {
         match self {
             Elements::Addresses(_) => SetKind::Addresses,
             Elements::Prefixes(_) => SetKind::Prefixes,
+            Elements::Vteps(_) => SetKind::Vteps,
+            Elements::Origins(_) => SetKind::Origins,
         }
     }
 
@@ -82,6 +119,8 @@ impl Elements {
         match self {
             Elements::Addresses(addresses) => addresses.len(),
             Elements::Prefixes(prefixes) => prefixes.len(),
+            Elements::Vteps(vteps) => vteps.len(),
+            Elements::Origins(origins) => origins.len(),
         }
     }
 
@@ -96,6 +135,8 @@ impl Elements {
         match (self, other) {
             (Elements::Addresses(all), Elements::Addresses(gone)) => Elements::Addresses(minus(all, gone)),
             (Elements::Prefixes(all), Elements::Prefixes(gone)) => Elements::Prefixes(minus(all, gone)),
+            (Elements::Vteps(all), Elements::Vteps(gone)) => Elements::Vteps(minus(all, gone)),
+            (Elements::Origins(all), Elements::Origins(gone)) => Elements::Origins(minus(all, gone)),
             _ => self.clone(),
         }
     }
@@ -187,10 +228,16 @@ pub enum Match {
     Source(Family, Address),
     /// Its destination address.
     Destination(Family, Address),
+    /// Out of a tunnel: its source address and the MAC of who sent it are in no element of the named set of [`Origin`]s.
+    OtherOrigin(Family, String),
     /// It is UDP to this port.
     UdpTo(UdpPort),
+    /// Of a packet to a tunnel's port: its source address and the source MAC inside are not those of a VTEP in the named set.
+    OtherVtep(Family, String),
     /// Of a packet to a tunnel's port: its VXLAN header has another network identifier (RFC 7348 §5).
     OtherVni(Vni),
+    /// It is of a tracked connection that has seen packets both ways.
+    Established,
     /// It is a TCP packet that opens or accepts a connection (SYN set).
     TcpSyn,
     /// Its connection's destination was translated here.
@@ -221,6 +268,8 @@ pub enum Action {
     Drop,
     /// Keep it out of connection tracking.
     NoTrack,
+    /// Keep it out of connection tracking and let it pass this chain.
+    AcceptUntracked,
     /// Translate its source to what it is already, so that no later chain translates it.
     KeepSource(Family),
     /// Translate its source to this address.

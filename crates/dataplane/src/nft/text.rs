@@ -6,9 +6,9 @@
 use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 
-use causeway_model::{Family, Prefix};
+use causeway_model::{Family, Mac, Prefix};
 
-use super::expression::{VNI, comment, device_stem, octets};
+use super::expression::{INNER_SOURCE_MAC, VNI, comment, device_stem, octets};
 use super::foreign::{COMMENT, Direction, ForeignAccept};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};
@@ -98,15 +98,21 @@ impl Change {
 }
 
 fn set_properties(family: Family, kind: SetKind) -> impl Iterator<Item = String> {
-    let of = match family {
-        Family::V4 => "type ipv4_addr",
-        Family::V6 => "type ipv6_addr",
+    let ip = protocol(family);
+    let address = match family {
+        Family::V4 => "ipv4_addr",
+        Family::V6 => "ipv6_addr",
+    };
+    let of = match kind {
+        SetKind::Addresses | SetKind::Prefixes => format!("type {address}"),
+        SetKind::Vteps => format!("typeof {ip} saddr . @th,{},48", INNER_SOURCE_MAC * 8),
+        SetKind::Origins => format!("type {address} . ether_addr"),
     };
     let flags = match kind {
-        SetKind::Addresses => None,
-        SetKind::Prefixes => Some("flags interval"),
+        SetKind::Addresses | SetKind::Vteps => None,
+        SetKind::Prefixes | SetKind::Origins => Some("flags interval".to_owned()),
     };
-    std::iter::once(of).chain(flags).map(str::to_owned)
+    std::iter::once(of).chain(flags)
 }
 
 impl Display for Elements {
@@ -114,6 +120,28 @@ impl Display for Elements {
         match self {
             Elements::Addresses(addresses) => join(f, addresses),
             Elements::Prefixes(prefixes) => join(f, prefixes),
+            Elements::Vteps(vteps) => {
+                let vteps: Vec<String> =
+                    vteps.iter().map(|(address, mac)| format!("{address} . {:#x}", number(*mac))).collect();
+                join(f, &vteps)
+            }
+            Elements::Origins(origins) => join(f, origins),
+        }
+    }
+}
+
+/// A MAC as the number that its bytes are.
+fn number(mac: Mac) -> u64 {
+    mac.0.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} . ", Operand(&self.sources))?;
+        match self.macs() {
+            Some((first, last)) if first == last => first.fmt(f),
+            Some((first, last)) => write!(f, "{first}-{last}"),
+            None => self.senders.fmt(f),
         }
     }
 }
@@ -183,8 +211,15 @@ impl Display for Match {
             Match::Of(Family::V6) => f.write_str("meta nfproto ipv6"),
             Match::Source(family, address) => write!(f, "{} saddr {address}", protocol(*family)),
             Match::Destination(family, address) => write!(f, "{} daddr {address}", protocol(*family)),
+            Match::OtherOrigin(family, set) => {
+                write!(f, "{} saddr . ether saddr != @{set}", protocol(*family))
+            }
+            Match::OtherVtep(family, set) => {
+                write!(f, "{} saddr . @th,{},48 != @{set}", protocol(*family), INNER_SOURCE_MAC * 8)
+            }
             Match::UdpTo(port) => write!(f, "udp dport {port}"),
             Match::OtherVni(vni) => write!(f, "@th,{},24 != {:#x}", VNI * 8, vni.0),
+            Match::Established => f.write_str("ct state established"),
             Match::TcpSyn => f.write_str("tcp flags syn"),
             Match::Dnat => f.write_str("ct status dnat"),
             Match::Marked => write!(f, "meta mark & {MARK:#010x} == {MARK:#010x}"),
@@ -218,6 +253,7 @@ impl Display for Action {
             Action::Accept => f.write_str("accept"),
             Action::Drop => f.write_str("counter drop"),
             Action::NoTrack => f.write_str("notrack"),
+            Action::AcceptUntracked => f.write_str("notrack accept"),
             Action::KeepSource(family) => {
                 let ip = protocol(*family);
                 write!(f, "snat {ip} to {ip} saddr")

@@ -57,9 +57,17 @@ pub const NFTA_SET_NAME: u16 = 2;
 pub const NFTA_SET_FLAGS: u16 = 3;
 pub const NFTA_SET_KEY_TYPE: u16 = 4;
 pub const NFTA_SET_KEY_LEN: u16 = 5;
+pub const NFTA_SET_DESC: u16 = 9;
+pub const NFTA_SET_DESC_CONCAT: u16 = 2;
+pub const NFTA_SET_FIELD_LEN: u16 = 1;
 pub const NFTA_SET_ID: u16 = 10;
 pub const NFTA_SET_USERDATA: u16 = 13;
 pub const NFT_SET_INTERVAL: u32 = 4;
+pub const NFT_SET_CONCAT: u32 = 0x80;
+/// `nft`'s number for the type `integer`.
+pub const TYPE_INTEGER: u32 = 4;
+/// `nft`'s number for the type `ether_addr`.
+pub const TYPE_ETHERADDR: u32 = 9;
 /// `nft`'s number for the type `ipv4_addr` (nftables, `include/datatype.h`).
 pub const TYPE_IPADDR: u32 = 7;
 /// `nft`'s number for the type `ipv6_addr`.
@@ -69,6 +77,7 @@ pub const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 pub const NFTA_SET_ELEM_KEY: u16 = 1;
 pub const NFTA_SET_ELEM_FLAGS: u16 = 3;
+pub const NFTA_SET_ELEM_KEY_END: u16 = 10;
 pub const NFT_SET_ELEM_INTERVAL_END: u32 = 1;
 
 pub const NFTA_EXPR_NAME: u16 = 1;
@@ -80,6 +89,10 @@ pub const NFT_RETURN: u32 = -5i32 as u32;
 
 pub const NFT_REG_VERDICT: u32 = 0;
 pub const NFT_REG_1: u32 = 1;
+/// The 16 bytes behind those of register 1.
+pub const NFT_REG_2: u32 = 2;
+/// The second four of the 16 bytes of register 1.
+pub const NFT_REG32_01: u32 = 9;
 
 pub const NFTA_META_DREG: u16 = 1;
 pub const NFTA_META_KEY: u16 = 2;
@@ -87,6 +100,7 @@ pub const NFTA_META_SREG: u16 = 3;
 pub const NFT_META_MARK: u32 = 3;
 pub const NFT_META_IIFNAME: u32 = 6;
 pub const NFT_META_OIFNAME: u32 = 7;
+pub const NFT_META_IIFTYPE: u32 = 8;
 pub const NFT_META_NFPROTO: u32 = 15;
 pub const NFT_META_L4PROTO: u32 = 16;
 
@@ -104,6 +118,7 @@ pub const NFTA_PAYLOAD_SREG: u16 = 5;
 pub const NFTA_PAYLOAD_CSUM_TYPE: u16 = 6;
 pub const NFTA_PAYLOAD_CSUM_OFFSET: u16 = 7;
 pub const NFTA_PAYLOAD_CSUM_FLAGS: u16 = 8;
+pub const NFT_PAYLOAD_LL_HEADER: u32 = 0;
 pub const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
 pub const NFT_PAYLOAD_TRANSPORT_HEADER: u32 = 2;
 pub const NFT_PAYLOAD_CSUM_NONE: u32 = 0;
@@ -127,7 +142,10 @@ pub const NFT_LOOKUP_F_INV: u32 = 1;
 
 pub const NFTA_CT_DREG: u16 = 1;
 pub const NFTA_CT_KEY: u16 = 2;
+pub const NFT_CT_STATE: u32 = 0;
 pub const NFT_CT_STATUS: u32 = 2;
+/// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`.
+pub const CT_STATE_ESTABLISHED: u32 = 2;
 /// `IPS_DST_NAT` of `nf_conntrack_common.h`.
 pub const IPS_DST_NAT: u32 = 1 << 5;
 

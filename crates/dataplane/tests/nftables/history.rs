@@ -11,21 +11,27 @@ use causeway_dataplane::nft::foreign::{
 };
 use causeway_dataplane::nft::observed::{ObservedChain, ObservedSet, ObservedTable};
 use causeway_dataplane::nft::{
-    Action, Address, Base, Chain, ChainType, Change, Digest, Elements, Hook, Match, Rule, Set, SetKind,
+    Action, Address, Base, Chain, ChainType, Change, Digest, Elements, Hook, Match, Origin, Rule, Set,
+    SetKind,
 };
-use causeway_model::{Family, PrefixSet};
+use causeway_model::{Family, Mac, Prefix, PrefixSet};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use std::net::Ipv4Addr;
 
 use super::*;
 
 /// Names are few, so that rulesets have much in common.
-const SETS: [(&str, Family, SetKind); 5] = [
+const SETS: [(&str, Family, SetKind); 9] = [
     ("a", Family::V4, SetKind::Addresses),
     ("b", Family::V6, SetKind::Addresses),
     ("c", Family::V4, SetKind::Prefixes),
     ("d", Family::V6, SetKind::Prefixes),
     ("e", Family::V4, SetKind::Prefixes),
+    ("f", Family::V4, SetKind::Vteps),
+    ("g", Family::V6, SetKind::Vteps),
+    ("h", Family::V4, SetKind::Origins),
+    ("i", Family::V6, SetKind::Origins),
 ];
 
 /// The `n`th address of a small world that touches both ends of each family's space.
@@ -55,6 +61,28 @@ fn any_elements(family: Family, kind: SetKind) -> BoxedStrategy<Elements> {
                 Elements::Prefixes(set.as_slice().to_vec())
             })
             .boxed(),
+        SetKind::Vteps => proptest::collection::btree_set((any::<u8>(), 0..4u8), 0..12)
+            .prop_map(move |all| {
+                let vtep = |(n, last): (u8, u8)| {
+                    (nth_address(family, n), Mac::of_vtep(Ipv4Addr::new(198, 18, 0, last)))
+                };
+                let all: BTreeSet<(IpAddr, Mac)> = all.into_iter().map(vtep).collect();
+                Elements::Vteps(all.into_iter().collect())
+            })
+            .boxed(),
+        SetKind::Origins => {
+            (any_elements(family, SetKind::Prefixes), any_elements(Family::V4, SetKind::Prefixes))
+                .prop_map(|both| match both {
+                    (Elements::Prefixes(sources), Elements::Prefixes(senders)) => {
+                        let of = |sources: Prefix| {
+                            senders.iter().map(move |senders| Origin { sources, senders: *senders })
+                        };
+                        Elements::Origins(sources.into_iter().flat_map(of).collect())
+                    }
+                    _ => unreachable!("prefixes were asked for"),
+                })
+                .boxed()
+        }
     }
 }
 
@@ -62,6 +90,12 @@ fn any_rule(sets: Vec<Set>) -> impl Strategy<Value = Rule> {
     let condition = (any::<prop::sample::Index>(), 0..9u8).prop_map(move |(index, form)| {
         let set = (!sets.is_empty()).then(|| index.get(&sets));
         match (form, set) {
+            (_, Some(Set { name, family, elements: Elements::Vteps(_) })) => {
+                Match::OtherVtep(*family, name.clone())
+            }
+            (_, Some(Set { name, family, elements: Elements::Origins(_) })) => {
+                Match::OtherOrigin(*family, name.clone())
+            }
             (0, Some(set)) => Match::Source(set.family, Address::InSet(set.name.clone())),
             (1, Some(set)) => Match::Source(set.family, Address::NotInSet(set.name.clone())),
             (2 | 3, Some(set)) => Match::Destination(set.family, Address::InSet(set.name.clone())),

@@ -121,16 +121,23 @@ fn sources_and_destinations_that_are_not_the_links_are_dropped() {
     bed.node.converge(Some(Node::default().ruleset()));
     let wait = Duration::from_millis(200);
     bed.node.run("ip route add 10.9.0.0/16 dev cni0\nip route add 172.16.0.0/16 dev cni0");
-    addresses(&bed.remote, "lo", &["10.9.9.9/32", "10.1.1.7/32", "198.18.0.7/32", "fd00:9::9/128"]);
-    for from in ["10.9.9.9", "10.1.1.7", "198.18.0.7"] {
-        let before = bed.node.drops("ip saddr != @remote4");
+    addresses(
+        &bed.remote,
+        "lo",
+        &["10.9.9.9/32", "10.1.1.7/32", "198.18.0.7/32", "10.3.0.2/32", "fd00:9::9/128", "fd00:3::2/128"],
+    );
+    // The last one is another linked cluster's.
+    for from in ["10.9.9.9", "10.1.1.7", "198.18.0.7", "10.3.0.2"] {
+        let before = bed.node.drops("ip saddr . ether saddr != @origins4");
         assert_eq!(bed.remote.ask_udp(from, POD[0], wait), None);
-        assert_eq!(bed.node.drops("ip saddr != @remote4"), before + 1, "{from}");
+        assert_eq!(bed.node.drops("ip saddr . ether saddr != @origins4"), before + 1, "{from}");
     }
-    let before = bed.node.drops("ip6 saddr != @remote6");
-    assert_eq!(bed.remote.ask_udp("fd00:9::9", POD[1], wait), None);
-    // Link-local solicitations are dropped too.
-    assert!(bed.node.drops("ip6 saddr != @remote6") > before);
+    for from in ["fd00:9::9", "fd00:3::2"] {
+        let before = bed.node.drops("ip6 saddr . ether saddr != @origins6");
+        assert_eq!(bed.remote.ask_udp(from, POD[1], wait), None);
+        // Link-local solicitations are dropped too.
+        assert!(bed.node.drops("ip6 saddr . ether saddr != @origins6") > before, "{from}");
+    }
     // Neither another network through the node nor the node itself by another of its addresses.
     addresses(&bed.node, "cni0", &["192.0.2.1/24"]);
     for to in ["172.16.0.1", "192.0.2.1", "192.0.2.7"] {
@@ -362,18 +369,18 @@ fn tunnel_packets_are_taken_from_known_vteps_only_and_are_not_tracked() {
     join((&remote, "eth0", 1), (&node, "eth0", 2));
     addresses(&remote, "eth0", &["192.0.2.2/24", "192.0.2.3/24"]);
     addresses(&node, "eth0", &["192.0.2.1/24"]);
-    let tunnel = |namespace: &Namespace, local: &str, n: u8, peer: &str, other: u8| {
+    let tunnel = |namespace: &Namespace, (local, mac): (&str, u8), n: u8, peer: &str, other: u8| {
         namespace.run(&format!(
-            "ip link add vx-bridge address 02:c5:00:00:00:{n:02x} type vxlan id 54 dstport 4876 local {local} nolearning
+            "ip link add vx-bridge address 02:c5:c6:12:{n:02x}:{mac:02x} type vxlan id 54 dstport 4876 local {local} nolearning
              ip link set vx-bridge up
              ip address add 198.18.{n}.1/32 dev vx-bridge
              ip route add 198.18.{other}.1 dev vx-bridge src 198.18.{n}.1
-             ip neighbour replace 198.18.{other}.1 lladdr 02:c5:00:00:00:{other:02x} dev vx-bridge
-             bridge fdb append 02:c5:00:00:00:{other:02x} dev vx-bridge dst {peer} self permanent"
+             ip neighbour replace 198.18.{other}.1 lladdr 02:c5:c6:12:{other:02x}:01 dev vx-bridge
+             bridge fdb append 02:c5:c6:12:{other:02x}:01 dev vx-bridge dst {peer} self permanent"
         ));
     };
-    tunnel(&remote, "192.0.2.2", 1, "192.0.2.1", 0);
-    tunnel(&node, "192.0.2.1", 0, "192.0.2.2", 1);
+    tunnel(&remote, ("192.0.2.2", 1), 1, "192.0.2.1", 0);
+    tunnel(&node, ("192.0.2.1", 1), 0, "192.0.2.2", 1);
     // Without a rule that asks for it nothing would be tracked.
     node.nft(
         "table inet cni { chain input { type filter hook input priority 0; ct state invalid drop; }\n }",
@@ -383,9 +390,11 @@ fn tunnel_packets_are_taken_from_known_vteps_only_and_are_not_tracked() {
     let tracked = node.run("cat /proc/thread-self/net/nf_conntrack");
     assert!(!tracked.contains("dport=4876") && tracked.contains("src=198.18"), "{tracked}");
 
-    remote.run("ip link del vx-bridge");
-    tunnel(&remote, "192.0.2.3", 1, "192.0.2.1", 0);
-    let wait = Duration::from_millis(200);
-    assert_eq!(remote.ask_udp("198.18.1.1", "198.18.0.1", wait), None);
-    assert_eq!(node.drops("udp dport 4876 ip saddr != @bridge_vteps4"), 1);
+    // Another underlay address, and another node's MAC.
+    for (drops, end) in [(1, ("192.0.2.3", 1)), (2, ("192.0.2.2", 9))] {
+        remote.run("ip link del vx-bridge");
+        tunnel(&remote, end, 1, "192.0.2.1", 0);
+        assert_eq!(remote.ask_udp("198.18.1.1", "198.18.0.1", Duration::from_millis(200)), None);
+        assert_eq!(node.drops("udp dport 4876 ip saddr . @th,176,48 != @bridge_vteps4"), drops);
+    }
 }

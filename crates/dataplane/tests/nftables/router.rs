@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use causeway_dataplane::Device;
 use causeway_dataplane::desired::firewall::{Inputs, firewall};
-use causeway_dataplane::nft::Ruleset;
+use causeway_dataplane::nft::{Origin, Ruleset};
 use causeway_dataplane::state::Vxlan;
 use causeway_dataplane::table::Table;
 use causeway_model::{
-    DualStack, Families, Mac, NodePlan, OverlayAddresses, OwnPrefixes, Role, Translation, TunnelPair,
+    DualStack, Families, Mac, NodePlan, OverlayAddresses, OwnPrefixes, Prefix, Role, Translation, TunnelPair,
     Tunnels, Vtep,
 };
 
@@ -179,14 +179,14 @@ impl Drop for Namespace {
 }
 
 /// One end of a link: a namespace, the name of the device there, and its number from 1 on, which makes
-/// its MAC address.
+/// its MAC address: that of the VTEP 198.18.1.number.
 pub type End<'a> = (&'a Namespace, &'a str, u8);
 
 /// Joins two namespaces by a veth pair.
 pub fn join(left: End<'_>, right: End<'_>) {
     let ((left, left_name, m), (right, right_name, n)) = (left, right);
     left.run(&format!(
-        "ip link add {left_name} address 02:00:00:00:00:{m:02x} type veth peer name {right_name} address 02:00:00:00:00:{n:02x} netns {}
+        "ip link add {left_name} address 02:c5:c6:12:01:{m:02x} type veth peer name {right_name} address 02:c5:c6:12:01:{n:02x} netns {}
          ip link set {left_name} up",
         right.path
     ));
@@ -196,7 +196,7 @@ pub fn join(left: End<'_>, right: End<'_>) {
 /// Gives `namespace` the neighbour `address` behind `device`, without asking for it: nothing but known
 /// sources comes out of a tunnel, no neighbour solicitation either.
 pub fn neighbour(namespace: &Namespace, device: &str, address: &str, number: u8) {
-    namespace.run(&format!("ip neighbour replace {address} lladdr 02:00:00:00:00:{number:02x} dev {device}"));
+    namespace.run(&format!("ip neighbour replace {address} lladdr 02:c5:c6:12:01:{number:02x} dev {device}"));
 }
 
 /// Adds addresses without waiting for duplicate address detection.
@@ -209,7 +209,8 @@ pub fn addresses(namespace: &Namespace, device: &str, addresses: &[&str]) {
 
 /// A node of a cluster with pods in 10.1.0.0/16 and fd00:1::/56, Services in 10.96.0.0/16 and
 /// fd00:96::/112, overlay 198.18.0.0/24 and fd00:c5::/120, linked to one with pods in 10.2.0.0/16 and
-/// fd00:2::/56 and overlay 198.18.1.0/24 and fd00:c5:1::/120.
+/// fd00:2::/56 and overlay 198.18.1.0/24 and fd00:c5:1::/120, and to one with pods in 10.3.0.0/16 and fd00:3::/56 and
+/// overlay 198.18.2.0/24.
 pub struct Node {
     pub role: Role,
     pub local_pods: Vec<&'static str>,
@@ -282,10 +283,15 @@ impl Node {
         };
         let fdb: Table<(Device, Mac), IpAddr> = (1..).zip(&self.vteps).map(peer).collect();
         let remote = prefixes(&["10.2.0.0/16", "fd00:2::/56", "198.18.1.0/24", "fd00:c5:1::/120"]);
+        let others = prefixes(&["10.3.0.0/16", "fd00:3::/56", "198.18.2.0/24"]);
+        let of = |sources: &[Prefix], senders: &str| -> Vec<Origin> {
+            sources.iter().map(|sources| Origin { sources: *sources, senders: prefix(senders) }).collect()
+        };
         let inputs = Inputs {
             node: &plan,
             families: Families::DUAL,
-            remote: remote.into_iter().collect(),
+            origins: [of(&remote, "198.18.1.0/24"), of(&others, "198.18.2.0/24")].concat(),
+            remote: remote.into_iter().chain(others).collect(),
             devices: &devices,
             fdb: &fdb,
             link_mtu: None,

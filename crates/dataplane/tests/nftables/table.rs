@@ -3,9 +3,10 @@
 use super::*;
 use causeway_dataplane::Overlay;
 use causeway_dataplane::nft::{
-    Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Rule, Set, Transaction,
+    Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Origin, Rule, Set, Transaction,
 };
-use causeway_model::{Family, UdpPort, Vni};
+use causeway_model::{Family, Mac, UdpPort, Vni};
+use std::net::Ipv4Addr;
 
 fn rule(matches: Vec<Match>, action: Action) -> Rule {
     Rule { matches, action, comment: "why".to_owned() }
@@ -38,6 +39,7 @@ fn every_match(family: Family) -> Vec<Match> {
         Match::UdpTo(UdpPort(4876)),
         Match::OtherVni(Vni(54)),
         Match::OtherVni(Vni(0xff_00_01)),
+        Match::Established,
         Match::TcpSyn,
         Match::Dnat,
         Match::Marked,
@@ -58,6 +60,20 @@ fn every_match(family: Family) -> Vec<Match> {
     all
 }
 
+/// These sources, each from two blocks of nodes and one single node.
+fn origins(sources: &str) -> Vec<Origin> {
+    let senders = prefixes(&["198.18.1.0/24", "198.18.4.0/22", "198.19.0.1/32"]);
+    let sources = sources.split(' ').map(prefix);
+    sources
+        .flat_map(|sources| senders.iter().map(move |senders| Origin { sources, senders: *senders }))
+        .collect()
+}
+
+fn vteps(addresses: &[&str]) -> Vec<(IpAddr, Mac)> {
+    let mac = |n| Mac::of_vtep(Ipv4Addr::new(198, 18, 0, n));
+    (1..).zip(addresses).map(|(n, of)| (address(of), mac(n))).collect()
+}
+
 /// One rule for every form of condition and action, for both families.
 fn everything() -> Ruleset {
     let (mut filter, mut nat) = (Vec::new(), Vec::new());
@@ -73,6 +89,7 @@ fn everything() -> Ruleset {
             ],
             Action::NoTrack,
         ));
+        filter.push(rule(vec![Match::UdpTo(UdpPort(4877))], Action::AcceptUntracked));
         filter.push(rule(vec![Match::Of(family), Match::TcpSyn], Action::ClampMss(1360)));
         filter.push(rule(Vec::new(), Action::ClearFlowLabel));
         filter.push(rule(of(), Action::Mark));
@@ -92,6 +109,16 @@ fn everything() -> Ruleset {
         nat.push(rule(of(), Action::SnatTo(samples(family)[3].first())));
     }
     nat.push(rule(vec![Match::Dnat], Action::Masquerade));
+    let arriving = Family::BOTH.into_iter().flat_map(|family| {
+        let digit = if family == Family::V4 { '4' } else { '6' };
+        let vteps = Match::OtherVtep(family, format!("vteps{digit}"));
+        let origins = Match::OtherOrigin(family, format!("origins{digit}"));
+        [
+            rule(vec![Match::UdpTo(UdpPort(4877)), vteps], Action::Drop),
+            rule(vec![Match::In(Overlay::Bridge), origins], Action::Drop),
+        ]
+    });
+    let arriving = arriving.collect();
     let filter_at =
         |name: &str, hook, priority| chain(name, ChainType::Filter, hook, priority, filter.clone());
     Ruleset {
@@ -103,6 +130,8 @@ fn everything() -> Ruleset {
             ),
             set("addresses6", Family::V6, Elements::Addresses(vec![address("2001:db8::1")])),
             set("empty", Family::V6, Elements::Prefixes(Vec::new())),
+            set("origins4", Family::V4, Elements::Origins(origins("10.1.0.0/16 10.2.0.1/32"))),
+            set("origins6", Family::V6, Elements::Origins(origins("fd00::/64 fd01::/61"))),
             set(
                 "prefixes4",
                 Family::V4,
@@ -115,9 +144,12 @@ fn everything() -> Ruleset {
                 ])),
             ),
             set("prefixes6", Family::V6, Elements::Prefixes(prefixes(&["fd00::/64", "fd00:0:0:1::/64"]))),
+            set("vteps4", Family::V4, Elements::Vteps(vteps(&["192.0.2.1", "192.0.2.9"]))),
+            set("vteps6", Family::V6, Elements::Vteps(vteps(&["2001:db8::1"]))),
         ],
         chains: vec![
             filter_at("arriving", Hook::Prerouting, -300),
+            chain("judged", ChainType::Filter, Hook::Prerouting, -290, arriving),
             filter_at("for_us", Hook::Input, -300),
             filter_at("passing", Hook::Forward, -150),
             filter_at("from_us", Hook::Output, -300),

@@ -61,8 +61,8 @@ members=$(echo $line | cut -d' ' -f4); ip nexthop replace id $id group ${members
     "nft-rule-added": "nftables rule added to our table",
         "chain=$(nft list table inet causeway | awk '/chain/ {print $2; exit}'); nft insert rule inet causeway $chain ip saddr 192.0.2.1 counter";
     "nft-element-deleted": "element of an nftables set deleted",
-        "of=$(nft list set inet causeway bridge_vteps4 | grep -o '172[0-9.]*' | head -n1); nft delete element inet causeway bridge_vteps4 \"{ $of }\"";
-    "nft-element-added": "element added to an nftables set", "nft add element inet causeway bridge_vteps4 '{ 192.0.2.77 }'";
+        "of=$(nft list set inet causeway bridge_vteps4 | grep -o '172[0-9.]* [.] 0x[0-9a-f]*' | head -n1); nft delete element inet causeway bridge_vteps4 \"{ $of }\"";
+    "nft-element-added": "element added to an nftables set", "nft add element inet causeway bridge_vteps4 '{ 192.0.2.77 . 0x02c5c6120077 }'";
     "sysctl-changed": "reverse path filter of the tunnel device made strict",
         "sysctl -qw net.ipv4.conf.vx-bridge.rp_filter=1";
     "sysctl-forwarding": "forwarding switched off", "sysctl -qw net.ipv4.ip_forward=0";

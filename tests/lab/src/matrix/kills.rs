@@ -37,6 +37,8 @@ pub(super) fn run(matrix: &Matrix) -> Result<Measured> {
         let more = moved_besides(&before, &users::carried(lab)?, &users::overlay(lab, gateway)?);
         moved = Moved { stayed: moved.stayed + more.stayed, moved: moved.moved + more.moved };
         perform(lab, &[Act::Fault("revive {gateway}")], gateway)?;
+        // Agents that start anew use all gateways at once, also one whose neighbours still look for it.
+        matrix.wait_for_groups()?;
         matrix.refresh_users()?;
     }
     let reports = streams.finish()?;

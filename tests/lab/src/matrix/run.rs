@@ -142,6 +142,8 @@ impl Matrix {
         perform(lab, case.mend, gateway)?;
         if !case.mend.is_empty() {
             self.wait_for_groups()?;
+            // The way back is a change too: a stream that ends in the middle of it would count its end as a gap.
+            thread::sleep(AFTER);
         }
         let reports = streams.finish()?;
         let all: Vec<Path> = reports.0.iter().map(|(path, _)| *path).collect();

@@ -171,6 +171,20 @@ fn to_a_node(lab: &Lab, family: Family) {
             dropped("foreign inner source"),
         ),
         (
+            "an inner source of another linked cluster",
+            Forged { inner_from: pod(lab, "c/in/p1", family), ..base.clone() },
+            dropped("foreign inner source"),
+        ),
+        (
+            "the same under the MAC of that one's gateway",
+            Forged {
+                inner_from: pod(lab, "c/in/p1", family),
+                inner_from_mac: vtep(lab, "c/gw").1,
+                ..base.clone()
+            },
+            dropped("unknown VTEP"),
+        ),
+        (
             "an inner destination of nobody",
             Forged { inner_to: address(elsewhere), ..base.clone() },
             dropped("foreign inner destination"),
@@ -247,7 +261,7 @@ fn each_of_those_rules_is_what_keeps_its_packets_out() {
     // It would put the rules back.
     lab.node("a/n1").unwrap().agent(Action::Stop).unwrap();
     let base = honest(&lab, BRIDGE, "b/n1", "a/n1", ("b/n1/p1", Family::V4));
-    let strange = Forged { inner_from: address("203.0.113.7"), ..base.clone() };
+    let strange = Forged { inner_from: pod(&lab, "c/in/p1", Family::V4), ..base.clone() };
     let nobody = Forged { outer_from: address("203.0.113.9"), ..base };
     for (comment, packet) in [("foreign inner source", strange), ("unknown VTEP", nobody)] {
         assert_fate(&lab, comment, "a/n1", &packet, &Fate::Dropped(comment.to_owned()));

@@ -1,5 +1,6 @@
 //! Beds with real control planes, and what is asked of them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -77,30 +78,36 @@ pub fn becomes<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, mut valu
     });
 }
 
-/// Every object of ours at a server with its resource version, which changes with every write.
-pub fn versions(lab: &Lab, server: &str) -> Vec<String> {
+/// What is there of Causeway's kinds and of those that it writes beside them, each object under its kind, namespace and
+/// name.
+pub fn objects(lab: &Lab, server: &str) -> BTreeMap<String, Value> {
     let ours = match server {
         "hub" => "clustersets,clusters,clusternodes,nodeconfigs,clusterlinks,peerslices",
         _ => "clusternodes,nodeconfigs,clusterlinks,peerslices",
     };
     let others = "namespaces,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,secrets";
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for kinds in [ours, others] {
         for item in get(lab, server, &["-A", kinds])["items"].as_array().unwrap() {
             let meta = &item["metadata"];
-            found.push(format!(
-                "{} {} {} {}",
-                item["kind"], meta["namespace"], meta["name"], meta["resourceVersion"]
-            ));
+            let id = format!("{} {} {}", item["kind"], meta["namespace"], meta["name"]);
+            found.insert(id, item.clone());
         }
     }
-    found.sort();
     found
 }
 
+/// The objects that were written between `before` and `after`, as they were and as they are.
+pub fn written(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<String> {
+    let ids: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differ = ids.into_iter().filter(|id| before.get(*id) != after.get(*id));
+    let show = |object: Option<&Value>| object.map_or("nothing".to_owned(), Value::to_string);
+    differ.map(|id| format!("{id}: {}\nnow {}", show(before.get(id)), show(after.get(id)))).collect()
+}
+
 /// Waits until nothing was written at the servers for a while, and returns what there is then.
-pub fn settled(lab: &Lab, servers: &[&str]) -> Vec<Vec<String>> {
-    let all = || servers.iter().map(|server| versions(lab, server)).collect::<Vec<_>>();
+pub fn settled(lab: &Lab, servers: &[&str]) -> Vec<BTreeMap<String, Value>> {
+    let all = || servers.iter().map(|server| objects(lab, server)).collect::<Vec<_>>();
     let mut before = all();
     let mut since = std::time::Instant::now();
     eventually("nothing to be written for five seconds", || {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use causeway_lab::{Action, Fault, Lab, StreamOptions, StreamReport};
+use causeway_lab::{Action, Fault, Lab, LabError, Stream, StreamOptions, StreamReport};
 
 use crate::bed::{becomes_well, eventually, kubectl, well};
 use crate::common::{PROGRAM, in_bed, said};
@@ -60,14 +60,18 @@ fn cleanup(lab: &Lab, node: &str, state: &str) {
     assert!(!in_bed(lab, node, &["ip", "link"]).contains("vx-"));
 }
 
-fn reaches(lab: &Lab, from: &str, to: &str) -> causeway_lab::Stream {
-    lab.stream(&StreamOptions::new(from.parse().unwrap(), to.parse().unwrap())).unwrap()
+fn stream(lab: &Lab, from: &str, to: &str) -> Result<Stream, LabError> {
+    lab.stream(&StreamOptions::new(from.parse().unwrap(), to.parse().unwrap()))
+}
+
+fn reaches(lab: &Lab, from: &str, to: &str) -> Stream {
+    stream(lab, from, to).unwrap()
 }
 
 /// Waits until nothing is lost on the way to a pod: what was sent before the network was up is.
 fn is_up(lab: &Lab, to: &str) {
     eventually("the network to be up", || {
-        let report = reaches(lab, "east/n1/p1", to).finish().unwrap();
+        let report = stream(lab, "east/n1/p1", to).and_then(Stream::finish).map_err(|e| e.to_string())?;
         if report.lost() == 0 { Ok(()) } else { Err(format!("{report:?}")) }
     });
 }

@@ -50,6 +50,7 @@ fn node(role: Role) -> NodePlan {
 /// What a node has around it.
 struct Around {
     remote: PrefixSet,
+    origins: Vec<Origin>,
     devices: BTreeMap<Device, Vxlan>,
     fdb: Table<(Device, Mac), IpAddr>,
 }
@@ -80,19 +81,20 @@ fn around(names: &[&str]) -> Around {
     let peer = |(name, n, underlay): &(&str, u8, &str)| {
         ((device(name), Mac::of_vtep(Ipv4Addr::new(198, 18, 1, *n))), underlay.parse().unwrap())
     };
+    let remote = prefixes(&["10.2.0.0/16", "10.97.0.0/16", "198.18.1.0/24", "fd00:2::/56"]);
+    let senders = "198.18.1.0/24".parse().unwrap();
     Around {
-        remote: prefixes(&["10.2.0.0/16", "10.97.0.0/16", "198.18.1.0/24", "fd00:2::/56"])
-            .into_iter()
-            .collect(),
+        origins: remote.iter().map(|sources| Origin { sources: *sources, senders }).collect(),
+        remote: remote.into_iter().collect(),
         devices: names.iter().map(vxlan).collect(),
         fdb: peers.map(peer).collect(),
     }
 }
 
 fn ruleset(node: &NodePlan, around: &Around) -> Ruleset {
-    let Around { remote, devices, fdb } = around;
-    let families = node.vtep.families;
-    let inputs = Inputs { node, families, remote: remote.clone(), devices, fdb, link_mtu: None };
+    let Around { remote, origins, devices, fdb } = around;
+    let (families, remote, origins) = (node.vtep.families, remote.clone(), origins.clone());
+    let inputs = Inputs { node, families, remote, origins, devices, fdb, link_mtu: None };
     firewall(&inputs).unwrap()
 }
 
@@ -165,9 +167,9 @@ fn segments_fit_the_narrowest_tunnel() {
     let (node, mut around) = (node(Role::Node), around(&["vx-bridge", "vx-bridge6"]));
     around.devices.get_mut(&device("vx-bridge6")).unwrap().mtu = 1430;
     let clamps = |link_mtu| {
-        let Around { remote, devices, fdb } = &around;
-        let families = Families::DUAL;
-        let inputs = Inputs { node: &node, families, remote: remote.clone(), devices, fdb, link_mtu };
+        let Around { remote, origins, devices, fdb } = &around;
+        let (families, remote, origins) = (Families::DUAL, remote.clone(), origins.clone());
+        let inputs = Inputs { node: &node, families, remote, origins, devices, fdb, link_mtu };
         rules(&firewall(&inputs).unwrap(), "forward")[1..3].to_vec()
     };
     let clamp =
@@ -273,9 +275,10 @@ fn a_peer_or_a_link_that_comes_or_goes_changes_elements_only() {
 
 #[test]
 fn a_node_without_tunnels_has_no_table() {
-    let Around { remote, fdb, .. } = around(&[]);
-    let (node, devices, families) = (node(Role::Node), BTreeMap::new(), Families::DUAL);
-    let inputs = Inputs { node: &node, families, remote, devices: &devices, fdb: &fdb, link_mtu: None };
+    let Around { remote, origins, devices, fdb } = around(&[]);
+    let (node, families) = (node(Role::Node), Families::DUAL);
+    let inputs =
+        Inputs { node: &node, families, remote, origins, devices: &devices, fdb: &fdb, link_mtu: None };
     assert_eq!(firewall(&inputs), None);
 }
 
@@ -289,7 +292,7 @@ fn tunnels_of_other_numbers_are_guarded_too() {
     assert_eq!(
         rules(&ruleset, "raw_input"),
         [
-            "udp dport 5000 ip saddr != @bridge_vteps4 counter drop",
+            "udp dport 5000 ip saddr . @th,176,48 != @bridge_vteps4 counter drop",
             "udp dport 5000 meta nfproto ipv4 @th,96,24 != 0x1 counter drop",
         ]
     );
