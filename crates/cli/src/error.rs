@@ -82,7 +82,7 @@ pub enum Error {
     Endpoint(String),
     /// The API server that should be the hub knows no Clusters.
     #[error(
-        "{at}, given as the hub, knows no Clusters; name the context of the hub (kubectl config get-contexts), or make it a hub with: causeway install hub"
+        "{at}, given as the hub, knows no Clusters; name the context of the hub with --context or --hub-context (kubectl config get-contexts), or make it a hub with: causeway install hub"
     )]
     NoHub {
         /// Which API server.

@@ -33,6 +33,10 @@ async fn plant(server: &Server) {
         json!({"example.com/certificate": PEM, "causeway.dev/note": format!("password={SECRET}")});
     let container = json!({
         "name": "agent", "image": "none",
+        "securityContext": {
+            "runAsNonRoot": true, "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "args": [format!("--hub-token={SECRET}"), "--log-format=json", "--proxy", format!("http://me:{SECRET}@proxy:3128")],
         "env": [{"name": "PASSWORD", "value": SECRET}, {"name": "CA", "value": PEM}],
     });

@@ -37,15 +37,22 @@ impl ChangeArgs {
         self.files.is_empty() && self.kustomize.is_none() && self.delete.is_empty()
     }
 
-    /// What is to change, in words.
-    pub fn words(&self) -> String {
+    /// The files and folders, in words.
+    fn files_in_words(&self) -> String {
         let files = self.files.iter().map(|file| match file.to_str() {
             Some("-") => "standard input".to_owned(),
             _ => file.display().to_string(),
         });
         let kustomization = self.kustomize.iter().map(|folder| folder.display().to_string());
+        files.chain(kustomization).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What is to change, in words, such as `with a.yaml, without Cluster east`.
+    pub fn words(&self) -> String {
+        let files = Some(self.files_in_words()).filter(|files| !files.is_empty());
+        let files = files.map(|files| format!("with {files}"));
         let deleted = self.delete.iter().map(|target| format!("without {target}"));
-        files.chain(kustomization).chain(deleted).collect::<Vec<_>>().join(", ")
+        files.into_iter().chain(deleted).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -158,7 +165,7 @@ impl Change {
     pub fn put_over(&self, before: &Objects, args: &ChangeArgs, source_name: &str) -> Result<Objects, Error> {
         let mut after = before.clone();
         if self.applied.is_empty() && args.delete.is_empty() {
-            return Err(Error::NoChange(args.words()));
+            return Err(Error::NoChange(args.files_in_words()));
         }
         // The youngest of all, as they will be.
         let now = Time(Timestamp::now());

@@ -100,7 +100,7 @@ fn of_change(args: &PlanArgs) -> Result<PlanReport, Error> {
     let before = args.common.source.inventory()?;
     let objects = change.put_over(before.objects_of_all_kinds(), &args.change, &before.source)?;
     let mut facts = changed_facts(before.objects_of_all_kinds(), &objects);
-    let name = format!("{} with {}", before.source, args.change.words());
+    let name = format!("{} {}", before.source, args.change.words());
     let after = before.changed(objects, name, change.problems)?;
     let mut report = compared(before, after, args.limit);
     facts.append(&mut report.changes);
