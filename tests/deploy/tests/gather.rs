@@ -133,7 +133,8 @@ async fn the_archive_has_what_is_needed_and_no_secret() {
     assert!(!files.keys().any(|name| name.contains("secret") || name.contains("configmap")));
     // Names stay, and what is not secret.
     assert!(files["cluster/kubernetes/pods.yaml"].contains("PASSWORD"), "names of variables stay");
-    assert!(files["cluster/kubernetes/events.yaml"].contains("the hub said no to REDACTED"));
+    let events = &files["cluster/kubernetes/events.yaml"];
+    assert!(events.contains("the hub said no to REDACTED"), "{events}");
     assert!(files["cluster/objects/clusters.yaml"].contains("401 for"));
 
     // Only its owner may read it, and it is not written over.

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
-use super::redact::redact;
+use super::redact::{redact, redact_value};
 
 /// Texts by their path in the archive.
 #[derive(Default)]
@@ -26,11 +26,7 @@ impl Archive {
 
     /// Puts a value in, as YAML.
     pub fn yaml<T: Serialize>(&mut self, path: impl Into<String>, value: &T) {
-        let path = path.into();
-        match serde_saphyr::to_string(value) {
-            Ok(text) => self.text(path, &text),
-            Err(error) => self.missing.push(format!("{path}: {error}")),
-        }
+        self.documents(path, &[value]);
     }
 
     /// Puts values in, as YAML documents; nothing if there are none.
@@ -38,7 +34,7 @@ impl Archive {
         let path = path.into();
         let mut all = String::new();
         for value in values {
-            match serde_saphyr::to_string(value) {
+            match document(value) {
                 Ok(text) => all.push_str(&format!("---\n{text}")),
                 Err(error) => self.missing.push(format!("{path}: {error}")),
             }
@@ -76,4 +72,11 @@ impl Archive {
         }
         tar.into_inner()?.finish()?.flush()
     }
+}
+
+/// A value as YAML, its secrets taken out before lines are broken.
+fn document<T: Serialize>(value: &T) -> Result<String, String> {
+    let mut value = serde_json::to_value(value).map_err(|error| error.to_string())?;
+    redact_value(&mut value);
+    serde_saphyr::to_string(&value).map_err(|error| error.to_string())
 }

@@ -1,6 +1,8 @@
 //! Takes secrets out of a text: tokens, passwords, keys, certificates, whatever holds them. It rather takes too much
 //! than too little. Names of Secrets stay.
 
+use serde_json::Value;
+
 /// What stands where a secret was.
 pub const REDACTED: &str = "REDACTED";
 
@@ -32,6 +34,26 @@ pub fn redact(text: &str) -> String {
         out.push_str(&words(&user_info(&values(line))));
     }
     out
+}
+
+/// The same value without secrets in its strings. A text that is written from it may break lines anywhere, so they go
+/// before it is written.
+pub fn redact_value(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = redact(text),
+        Value::Array(items) => items.iter_mut().for_each(redact_value),
+        Value::Object(fields) => {
+            for (key, inner) in fields {
+                match inner {
+                    Value::String(text) if is_secret_key(key, false) && !is_harmless(text) => {
+                        REDACTED.clone_into(text);
+                    }
+                    inner => redact_value(inner),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Takes out PEM blocks (RFC 7468), also those whose line breaks are written as `\n`, or whose end is missing.
@@ -241,6 +263,21 @@ mod tests {
         ] {
             assert_eq!(redact(text), text);
         }
+    }
+
+    #[test]
+    fn values_go_before_lines_are_broken() {
+        let long = "word ".repeat(40);
+        let mut value = serde_json::json!({
+            "token": "two words", "note": format!("{long}Authorization: Bearer c2VjcmV0"), "list": ["password=c2VjcmV0"],
+            "automountServiceAccountToken": true,
+        });
+        redact_value(&mut value);
+        let note = format!("{long}Authorization: REDACTED");
+        let wanted = serde_json::json!({
+            "token": "REDACTED", "note": note, "list": ["password=REDACTED"], "automountServiceAccountToken": true,
+        });
+        assert_eq!(value, wanted);
     }
 
     #[test]
