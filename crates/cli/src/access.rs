@@ -62,7 +62,42 @@ impl HubServerArgs {
 /// # Errors
 /// [`Error::Connect`] if the configuration cannot be used.
 pub async fn client(access: &Access) -> Result<Client, Error> {
+    described(access)?;
     connect(access).await.map_err(Error::Connect)
+}
+
+/// How the API server of `access` is called in messages: by its context, where a kubeconfig has one. A kubeconfig that
+/// cannot be read is for [`client`] to tell.
+///
+/// # Errors
+/// [`Error::UnknownContext`], [`Error::NoContext`], with the contexts that there are.
+pub fn described(access: &Access) -> Result<String, Error> {
+    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    if access.kubeconfig.is_none() && access.context.is_none() && in_pod {
+        return Ok("the API server of this Pod".to_owned());
+    }
+    let file = match &access.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    match file {
+        Ok(file) => in_words(&file, access.context.as_deref()),
+        Err(_) => Ok("the API server".to_owned()),
+    }
+}
+
+fn in_words(file: &Kubeconfig, context: Option<&str>) -> Result<String, Error> {
+    let known = || {
+        let names: Vec<&str> = file.contexts.iter().map(|context| context.name.as_str()).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    let Some(name) = context.or(file.current_context.as_deref().filter(|name| !name.is_empty())) else {
+        return Err(Error::NoContext { known: known() });
+    };
+    if !file.contexts.iter().any(|context| context.name == name) {
+        return Err(Error::UnknownContext { name: name.to_owned(), known: known() });
+    }
+    Ok(format!("context {name}"))
 }
 
 /// How to reach an API server, for others to use.

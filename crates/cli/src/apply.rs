@@ -178,7 +178,7 @@ impl Planned {
                     text.push('\n');
                 }
             }
-            Format::Table => {
+            Format::Table | Format::Wide => {
                 let mut changes = Changes::default();
                 for (side, objects) in sides {
                     for name in objects.iter().filter_map(NameRef::of) {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use causeway_kubernetes::{ConnectError, RequestError};
+use causeway_kubernetes::{ConnectError, RequestError, Trouble};
 use causeway_model::{ClusterName, NodeId};
 use causeway_objects::OpenError;
 
@@ -18,32 +18,32 @@ pub enum Error {
         source: OpenError,
     },
     /// The directory holds nothing that could be planned.
-    #[error(
-        "{directory} holds no Cluster that can be used; give a directory with Cluster and ClusterNode objects{hint}"
-    )]
+    #[error("{source_name} holds no Cluster that can be used; {}{hint}", where_clusters_come_from(*files))]
     Empty {
-        /// The directory.
-        directory: String,
+        /// The directory, or the hub.
+        source_name: String,
+        /// Whether it is a directory.
+        files: bool,
         /// What kept objects from being used; empty or beginning with a line break.
         hint: String,
     },
     /// No such cluster.
-    #[error("there is no cluster {name} in {directory}; it has {known}")]
+    #[error("there is no cluster {name} in {source_name}; it has {known}")]
     UnknownCluster {
         /// What was asked for.
         name: ClusterName,
         /// Where.
-        directory: String,
+        source_name: String,
         /// Those that there are.
         known: String,
     },
     /// No such node.
-    #[error("cluster {} has no node {} in {directory}; it has {known}", id.cluster, id.node)]
+    #[error("cluster {} has no node {} in {source_name}; it has {known}", id.cluster, id.node)]
     UnknownNode {
         /// What was asked for.
         id: NodeId,
         /// Where.
-        directory: String,
+        source_name: String,
         /// Those that there are.
         known: String,
     },
@@ -81,8 +81,88 @@ pub enum Error {
     #[error("the hub cannot be made known to the member: {0}")]
     Endpoint(String),
     /// The API server that should be the hub knows no Clusters.
-    #[error("the API server given as the hub knows no Clusters; make it a hub with: causeway install hub")]
-    NoHub,
+    #[error(
+        "{at}, given as the hub, knows no Clusters; name the context of the hub with --context or --hub-context (kubectl config get-contexts), or make it a hub with: causeway install hub"
+    )]
+    NoHub {
+        /// Which API server.
+        at: String,
+    },
+    /// The kubeconfig has no such context.
+    #[error("the kubeconfig has no context \"{name}\"; it has {known}")]
+    UnknownContext {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// No context is asked for, and the kubeconfig has no current one.
+    #[error("the kubeconfig has no current context; give one with --context: it has {known}")]
+    NoContext {
+        /// Those that there are.
+        known: String,
+    },
+    /// An API server does not let objects be read, or does not answer.
+    #[error("cannot {what} at {at}: {}", advised(what, trouble))]
+    Read {
+        /// What was tried, such as `list clusters.causeway.dev`.
+        what: String,
+        /// Which API server.
+        at: String,
+        /// Why.
+        trouble: Trouble,
+    },
+    /// An API server's answer is not what was asked for.
+    #[error("cannot {what}: the answer is not what this program knows ({error}); is it of another version?")]
+    Answer {
+        /// What was tried.
+        what: String,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// A path of a request cannot be one; a defect of this program.
+    #[error("cannot ask: {0}")]
+    Path(http::Error),
+    /// A file that was named cannot be read.
+    #[error("cannot read {file}: {error}")]
+    File {
+        /// Which.
+        file: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {file}: {error}")]
+    Written {
+        /// Which.
+        file: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A program that is needed does not run, or fails.
+    #[error("{program} fails: {why}")]
+    Program {
+        /// The program and its arguments.
+        program: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// Nothing at all could be gathered.
+    #[error("nothing could be had: {0}")]
+    Nothing(String),
+    /// A change has nothing in it.
+    #[error(
+        "{0} holds no object of Causeway to change; give a file with a ClusterSet, Clusters or ClusterNodes"
+    )]
+    NoChange(String),
+    /// An object that is to go is not there.
+    #[error("{source_name} has no {object}; write KIND/NAME or KIND/NAMESPACE/NAME, such as cluster/east")]
+    NoSuchObject {
+        /// What was asked for.
+        object: String,
+        /// Where.
+        source_name: String,
+    },
     /// The member has another name already.
     #[error(
         "this cluster is joined as {joined}, not as {asked}; to give it another name, first run: causeway leave --cluster {joined}"
@@ -135,10 +215,21 @@ impl Error {
             | Error::FamiliesDiffer { .. }
             | Error::Connect(_)
             | Error::Endpoint(_)
-            | Error::NoHub
+            | Error::NoHub { .. }
+            | Error::UnknownContext { .. }
+            | Error::NoContext { .. }
+            | Error::File { .. }
+            | Error::NoChange(_)
+            | Error::NoSuchObject { .. }
             | Error::OtherCluster { .. } => true,
             Error::NodeNotPlanned { .. }
             | Error::Request(_)
+            | Error::Read { .. }
+            | Error::Answer { .. }
+            | Error::Path(_)
+            | Error::Written { .. }
+            | Error::Nothing(_)
+            | Error::Program { .. }
             | Error::Leaving(_)
             | Error::Timeout { .. }
             | Error::Manifest(_)
@@ -152,4 +243,22 @@ impl Error {
 
 fn reason(error: &OpenError) -> String {
     std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
+fn where_clusters_come_from(files: bool) -> &'static str {
+    if files {
+        "give a directory with Cluster and ClusterNode objects"
+    } else {
+        "join clusters with: causeway join --cluster NAME"
+    }
+}
+
+/// What is wrong, with what somebody at a command line can do about it.
+fn advised(what: &str, trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Forbidden(message) => format!(
+            "{message}; ask for the right to {what} (a ClusterRole with that verb and resource), or name another context with --context"
+        ),
+        other => other.to_string(),
+    }
 }

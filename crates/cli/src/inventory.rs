@@ -1,4 +1,4 @@
-//! What a directory of objects holds: facts, allocations, planned objects, and what of it could not be
+//! What a source of objects holds: facts, allocations, planned objects, and what of it could not be
 //! used. Reads and converts; the planner decides.
 
 use std::collections::BTreeMap;
@@ -6,22 +6,25 @@ use std::path::Path;
 
 use causeway_api::{
     CLUSTER_SET_NAME, CausewayObject, Cluster, ClusterLink, ClusterNode, ClusterSet, Conversion, FieldError,
-    InvalidObject, NodeConfig, ObjectRef, PeerSlice,
+    InvalidObject, NodeConfig, ObjectRef, Objects, PeerSlice,
 };
 use causeway_model::{
     ClusterFacts, ClusterName, ClusterPlan, ClusterSetFacts, Finding, NodeFacts, NodeId, Reason, Subject,
 };
 use causeway_objects::Store;
 use causeway_planner::{Adopted, Event, Plan, Planner};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::report::{Page, Table};
+use crate::source::Origin;
 
 /// A document or a value that is not used.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Problem {
-    /// The file.
+    /// The file, or the hub.
     pub file: String,
     /// The line in it, counted from 1; 0 for the file as a whole.
     pub line: usize,
@@ -46,10 +49,10 @@ pub fn show_problems(page: &mut Page, problems: &[Problem]) {
     page.section("NOT USED", table);
 }
 
-/// The objects of a directory, converted.
+/// The objects of a source, converted.
 pub struct Inventory {
-    /// The directory, as it was given.
-    pub directory: String,
+    /// The source: a directory as it was given, or the hub.
+    pub source: String,
     /// What all clusters share, if it is stated.
     pub cluster_set: Option<ClusterSetFacts>,
     /// Facts of clusters.
@@ -64,23 +67,47 @@ pub struct Inventory {
     adopted: Vec<Adopted>,
     /// What could not be read of facts, as the planner's findings say it.
     unread: BTreeMap<ObjectRef, Vec<Finding>>,
-    store: Store,
+    objects: Objects,
+    origin: Origin,
 }
 
-impl Inventory {
-    /// Reads all objects below `directory`.
-    pub fn read(directory: &Path) -> Result<Inventory, Error> {
-        let store = Store::open(directory).map_err(|source| Error::Open { source })?;
-        let mut inventory = Inventory::new(store, directory.display().to_string());
-        inventory.read_facts();
-        inventory.read_planned();
-        let problems = inventory.store.problems();
-        inventory.problems.extend(problems.into_iter().map(|problem| Problem {
+impl From<causeway_objects::Problem> for Problem {
+    fn from(problem: causeway_objects::Problem) -> Problem {
+        Problem {
             file: problem.location.file.display().to_string(),
             line: problem.location.line,
             object: problem.object.as_ref().map(ToString::to_string),
             message: problem.cause.to_string(),
-        }));
+        }
+    }
+}
+
+impl Inventory {
+    /// Reads all objects below `directory`.
+    ///
+    /// # Errors
+    /// [`Error::Open`], [`Error::Empty`].
+    pub fn read(directory: &Path) -> Result<Inventory, Error> {
+        let store = Store::open(directory).map_err(|source| Error::Open { source })?;
+        let problems = store.problems().into_iter().map(Problem::from).collect();
+        let objects = store.objects().clone();
+        Inventory::of(directory.display().to_string(), Origin::Directory(Box::new(store)), objects, problems)
+    }
+
+    /// Converts `objects`, which came out of `origin`. `problems` are those that came up before.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if no Cluster can be used.
+    pub fn of(
+        source: String,
+        origin: Origin,
+        objects: Objects,
+        problems: Vec<Problem>,
+    ) -> Result<Inventory, Error> {
+        let mut inventory = Inventory::new(source, origin, objects);
+        inventory.read_facts();
+        inventory.read_planned();
+        inventory.problems.extend(problems);
         inventory.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         inventory.problems.dedup();
         if inventory.clusters.is_empty() {
@@ -89,9 +116,27 @@ impl Inventory {
         Ok(inventory)
     }
 
-    fn new(store: Store, directory: String) -> Inventory {
+    /// What it is with `objects` in place of its own, called `source`.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if no Cluster is left.
+    pub fn changed(
+        &self,
+        objects: Objects,
+        source: String,
+        problems: Vec<Problem>,
+    ) -> Result<Inventory, Error> {
+        Inventory::of(source, Origin::Server, objects, problems)
+    }
+
+    /// All its objects.
+    pub fn objects_of_all_kinds(&self) -> &Objects {
+        &self.objects
+    }
+
+    fn new(source: String, origin: Origin, objects: Objects) -> Inventory {
         Inventory {
-            directory,
+            source,
             cluster_set: None,
             clusters: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -99,13 +144,14 @@ impl Inventory {
             problems: Vec::new(),
             adopted: Vec::new(),
             unread: BTreeMap::new(),
-            store,
+            objects,
+            origin,
         }
     }
 
     /// The objects of one kind.
     pub fn all<K: CausewayObject>(&self) -> impl Iterator<Item = &K> {
-        self.store.all::<K>()
+        self.objects.all::<K>()
     }
 
     /// What of an object could not be read.
@@ -115,7 +161,11 @@ impl Inventory {
 
     fn empty(&self) -> Error {
         let lines = self.problems.iter().take(5).map(|p| format!("\n  {}:{}: {}", p.file, p.line, p.message));
-        Error::Empty { directory: self.directory.clone(), hint: lines.collect() }
+        Error::Empty {
+            source_name: self.source.clone(),
+            files: matches!(self.origin, Origin::Directory(_)),
+            hint: lines.collect(),
+        }
     }
 
     /// The plan of the facts. `earlier` are allocations that hold where this directory has none.
@@ -152,16 +202,20 @@ impl Inventory {
 
     /// That there is such a node.
     pub fn check_node(&self, id: &NodeId) -> Result<(), Error> {
-        let directory = || self.directory.clone();
+        let source_name = || self.source.clone();
         let has_cluster = self.clusters.contains_key(&id.cluster)
             || self.written.nodes.keys().any(|known| known.cluster == id.cluster);
         if !has_cluster {
             let known = self.cluster_names();
-            return Err(Error::UnknownCluster { name: id.cluster.clone(), directory: directory(), known });
+            return Err(Error::UnknownCluster {
+                name: id.cluster.clone(),
+                source_name: source_name(),
+                known,
+            });
         }
         if !self.nodes.contains_key(id) && !self.written.nodes.contains_key(id) {
             let known = self.node_names(&id.cluster);
-            return Err(Error::UnknownNode { id: id.clone(), directory: directory(), known });
+            return Err(Error::UnknownNode { id: id.clone(), source_name: source_name(), known });
         }
         Ok(())
     }
@@ -197,10 +251,13 @@ impl Inventory {
 
     fn note(&mut self, error: FieldError, consequence: &str) {
         let FieldError { object, field, message } = error;
-        let place = self.store.locate(&object, &field);
+        let (file, line) = self.origin.locate(&object, &field).unwrap_or_else(|| match self.origin {
+            Origin::Directory(_) => (String::new(), 0),
+            Origin::Server => (self.source.clone(), 0),
+        });
         self.problems.push(Problem {
-            file: place.as_ref().map_or_else(String::new, |place| place.file.display().to_string()),
-            line: place.map_or(0, |place| place.line),
+            file,
+            line,
             object: Some(object.to_string()),
             message: format!("{field}: {message}{consequence}"),
         });
@@ -210,7 +267,7 @@ impl Inventory {
     }
 
     fn objects<K: CausewayObject>(&self) -> Vec<K> {
-        self.store.all::<K>().cloned().collect()
+        self.objects.all::<K>().cloned().collect()
     }
 
     fn read_facts(&mut self) {

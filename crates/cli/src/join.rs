@@ -200,17 +200,21 @@ pub async fn read_cluster(hub: &Client, name: &ClusterName) -> Result<Option<Clu
             served(&clusters).await.map(|()| None)
         }
         Err(error) => match Trouble::of(&error) {
-            Trouble::NotServed(_) => Err(Error::NoHub),
+            Trouble::NotServed(_) => Err(no_hub()),
             _ => Err(Error::Request(RequestError::new(format!("read Cluster {name}"), &error))),
         },
     }
+}
+
+fn no_hub() -> Error {
+    Error::NoHub { at: "the API server".to_owned() }
 }
 
 async fn served(clusters: &Api<Cluster>) -> Result<(), Error> {
     let params = kube_client::api::ListParams::default().limit(1);
     match clusters.list_metadata(&params).await {
         Ok(_) => Ok(()),
-        Err(KubeError::Api(status)) if status.code == 404 => Err(Error::NoHub),
+        Err(KubeError::Api(status)) if status.code == 404 => Err(no_hub()),
         Err(error) => Err(Error::Request(RequestError::new("list Clusters", &error))),
     }
 }

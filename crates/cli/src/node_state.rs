@@ -5,6 +5,7 @@ use causeway_dataplane::desired::{HostFacts, Notice, desired};
 use causeway_dataplane::state::{Capabilities, Desired, HostAddress};
 use causeway_model::{ClusterName, LinkPlan, NodeId, NodePlan, SlicePlan, needed_slices};
 use causeway_planner::Plan;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::ViewArgs;
@@ -15,10 +16,10 @@ use crate::inventory::Inventory;
 const UNDERLAY_LINK: &str = "underlay";
 
 /// What a kernel state is derived from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Origin {
-    /// NodeConfigs, ClusterLinks and PeerSlices of the directory.
+    /// NodeConfigs, ClusterLinks and PeerSlices that are there.
     Objects,
     /// The plan of the facts: what network-manager would write.
     Plan,

@@ -74,6 +74,30 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons.
+    pub const ALL: [Reason; 20] = [
+        Reason::InvalidValue,
+        Reason::PrefixConflict,
+        Reason::PrefixCoversUnderlay,
+        Reason::PrefixReserved,
+        Reason::PrefixInOverlayRange,
+        Reason::PrefixOutsideCluster,
+        Reason::PrefixOfOtherNode,
+        Reason::FamilyNotUsed,
+        Reason::OverlayExhausted,
+        Reason::GlobalPoolExhausted,
+        Reason::InvalidGlobalCidr,
+        Reason::NoGateway,
+        Reason::TooFewGateways,
+        Reason::NoCommonIpFamily,
+        Reason::NoCommonUnderlayFamily,
+        Reason::NoUnderlayAddress,
+        Reason::DuplicateUnderlayAddress,
+        Reason::NodeExcluded,
+        Reason::UnknownCluster,
+        Reason::NoNodes,
+    ];
+
     /// The CamelCase word that conditions carry.
     pub fn as_str(self) -> &'static str {
         match self {

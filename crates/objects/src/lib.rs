@@ -14,11 +14,13 @@ mod problem;
 mod scan;
 mod split;
 mod store;
+mod text;
 mod watch;
 mod writer;
 
 pub use causeway_api::{CausewayObject, Change, Kind, Object, ObjectRef, Objects};
 pub use problem::{Cause, Location, OpenError, Problem, WriteError};
 pub use store::{Filter, Header, Store};
+pub use text::{Text, read_text};
 pub use watch::{Hint, WatchError, Watcher};
 pub use writer::{Outcome, Writer};

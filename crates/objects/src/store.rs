@@ -391,7 +391,7 @@ impl Claims {
 }
 
 /// The fields of our kinds: the same for every store, and not quick to make.
-fn known_fields() -> Result<&'static KnownFields, OpenError> {
+pub(crate) fn known_fields() -> Result<&'static KnownFields, OpenError> {
     static KNOWN: OnceLock<KnownFields> = OnceLock::new();
     match KNOWN.get() {
         Some(known) => Ok(known),

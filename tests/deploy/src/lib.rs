@@ -1,6 +1,7 @@
 //! What the tests of `deploy/` share: where things are, objects of YAML, and API servers to try them on.
 
 pub mod attempts;
+pub mod clusterset;
 pub mod daemon;
 pub mod grants;
 pub mod hub;

@@ -142,6 +142,7 @@ impl Bed {
     fn command(&self) -> Result<(), String> {
         let directory = self.directory.path().display().to_string();
         for words in [
+            vec!["status"],
             vec!["plan"],
             vec!["plan", "-o", "json"],
             vec!["render", "--cluster", "good", "--node", "n1"],

@@ -15,6 +15,7 @@ mod why;
 use std::net::IpAddr;
 
 use causeway_model::{Family, NodeId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::ExplainArgs;
@@ -24,19 +25,19 @@ use crate::node_state::{Origin, View};
 use crate::report::{Outcome, Page, Report, Table, Tone};
 use filter::Packet;
 pub use source::Source;
-use source::{Place, place};
+use source::{Place, destination, place};
 use walk::{Arrived, From, Walked, Walker};
 use way::Way;
 pub use why::remedy;
 use why::{Cause, causes};
 
 /// The way of a packet, there and back.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     from: Endpoint,
     to: Endpoint,
-    directory: String,
+    source: String,
     derived_from: Origin,
     /// The planned objects differ from what the facts lead to.
     stale: bool,
@@ -50,7 +51,7 @@ pub struct Explanation {
 }
 
 /// One end.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Endpoint {
     address: IpAddr,
     /// Whose it is.
@@ -59,19 +60,20 @@ struct Endpoint {
 
 /// Builds the report.
 pub fn run(args: &ExplainArgs) -> Result<Explanation, Error> {
-    let inventory = Inventory::read(&args.common.objects)?;
+    let inventory = args.common.source.inventory()?;
     let view = View::of(&inventory, args.view);
     let member = usize::from(args.member).saturating_sub(1);
-    explain(&inventory, &view, &args.from, args.to, member)
+    explain(&inventory, &view, &args.from, &args.to, member)
 }
 
 fn explain(
     inventory: &Inventory,
     view: &View,
     from: &Source,
-    to: IpAddr,
+    to: &Source,
     member: usize,
 ) -> Result<Explanation, Error> {
+    let to = destination(inventory, view, from, to)?;
     let family = Family::of(to);
     if let Source::At(_, address) | Source::Address(address) = from
         && Family::of(*address) != family
@@ -91,7 +93,7 @@ fn explain(
     Ok(Explanation {
         from: Endpoint { address: start.address, what: sender_words(&start) },
         to: Endpoint { address: to, what: owner_words(inventory, view, &start.node, to) },
-        directory: inventory.directory.clone(),
+        source: inventory.source.clone(),
         derived_from: view.origin,
         stale: view.stale,
         request: request.way,
@@ -168,7 +170,7 @@ impl Report for Explanation {
         let mut page = Page::default();
         page.line(format!("from  {}  {}", self.from.address, self.from.what));
         page.line(format!("to    {}  {}", self.to.address, self.to.what));
-        page.line(format!("      {} ({})", self.derived_from.words(), self.directory));
+        page.line(format!("      {} ({})", self.derived_from.words(), self.source));
         if self.stale {
             page.toned(
                 Tone::Bad,

@@ -96,6 +96,44 @@ pub fn place(inventory: &Inventory, view: &View, source: &Source, family: Family
     }
 }
 
+/// The address that `from` sends to if it is to reach `to`: of a node its overlay address, of something in another
+/// cluster what that cluster shows of it.
+///
+/// # Errors
+/// Where there is no such node.
+pub fn destination(inventory: &Inventory, view: &View, from: &Source, to: &Source) -> Result<IpAddr, Error> {
+    let (id, address) = match to {
+        Source::Address(address) => return Ok(*address),
+        Source::Node(id) => {
+            let node = planned(inventory, view, id)?;
+            let family = match from {
+                Source::At(_, address) | Source::Address(address) => Family::of(*address),
+                Source::Node(_) if node.vtep.families.contains(Family::V4) => Family::V4,
+                Source::Node(_) => Family::V6,
+            };
+            return Ok(node.vtep.overlay.get(family));
+        }
+        Source::At(id, address) => {
+            inventory.check_node(id)?;
+            (id, *address)
+        }
+    };
+    let own = match from {
+        Source::Node(from) | Source::At(from, _) => Some(from.cluster.clone()),
+        Source::Address(from) => match owners(inventory, view, *from).as_slice() {
+            [owner] => Some(owner.cluster.clone()),
+            _ => None,
+        },
+    };
+    if own.as_ref() == Some(&id.cluster) {
+        return Ok(address);
+    }
+    let plan = view.plan.clusters.get(&id.cluster);
+    let translations = plan.map(|plan| plan.translations.as_slice()).unwrap_or_default();
+    let global = translations.iter().find_map(|one| one.real.translate(&one.global, address));
+    Ok(global.unwrap_or(address))
+}
+
 fn planned<'v>(inventory: &Inventory, view: &'v View, id: &NodeId) -> Result<&'v NodePlan, Error> {
     inventory.check_node(id)?;
     view.node(id)

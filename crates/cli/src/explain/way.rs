@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The way of a packet in one direction.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Way {
     /// Its source address as it is sent.
     pub source: IpAddr,
@@ -18,7 +19,7 @@ pub struct Way {
 }
 
 /// A node on the way.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Hop {
     /// The node, `CLUSTER/NODE`.
     pub node: String,
@@ -27,7 +28,7 @@ pub struct Hop {
 }
 
 /// Something that decides about the packet.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Entry {
     /// What it is.
     pub kind: Kind,
@@ -42,7 +43,7 @@ pub struct Entry {
 }
 
 /// What an entry is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A pod or process that sends.
@@ -101,7 +102,7 @@ impl Kind {
 }
 
 /// A member of a next-hop group.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Member {
     /// Its overlay address.
     pub gateway: IpAddr,
@@ -115,7 +116,7 @@ pub struct Member {
 }
 
 /// Where a way ends.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct End {
     /// Whether that is the destination.

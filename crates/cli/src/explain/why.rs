@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use causeway_dataplane::desired::Notice;
 use causeway_model::{ClusterName, Family, Finding, LinkId, NodeId, Reason};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::locate::{Owner, What, owners};
@@ -13,7 +14,7 @@ use crate::inventory::Inventory;
 use crate::node_state::View;
 
 /// A reason, and what to do about it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
     /// The object that it concerns.
@@ -106,7 +107,7 @@ fn family_not_used(node: &NodeId, family: Family) -> Cause {
 
 fn unknown(inventory: &Inventory, address: IpAddr) -> Cause {
     Cause {
-        object: inventory.directory.clone(),
+        object: inventory.source.clone(),
         reason: "UnknownAddress".to_owned(),
         message: format!("{address} is in no pod, service, overlay or global CIDR of any cluster"),
         remedy: "check the address, and the CIDRs of the Clusters (`causeway plan` shows those refused)"

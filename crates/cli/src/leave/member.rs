@@ -74,7 +74,7 @@ pub async fn remove(args: &LeaveArgs, client: &Client, changes: &mut Changes) ->
 async fn is_hub(client: &Client, name: &ClusterName) -> Result<bool, Error> {
     match read_cluster(client, name).await {
         Ok(_) => Ok(true),
-        Err(Error::NoHub) => Ok(false),
+        Err(Error::NoHub { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -11,6 +11,7 @@ use causeway_model::{
     ClusterName, LinkId, NodeId, NodePlan, Prefix, Role, Scope, SliceId, cluster_namespace, needed_slices,
 };
 use causeway_planner::Plan;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::objects::ObjectChange;
@@ -20,8 +21,8 @@ use crate::node_state::{links_from, state};
 const UNDERLAY_MTU: u32 = 1500;
 
 /// A node that is touched.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeChange {
     /// The node, `CLUSTER/NODE`.
     pub node: String,
@@ -33,7 +34,7 @@ pub struct NodeChange {
 }
 
 /// What happens to a NodeConfig.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConfigChange {
     /// It is new.
@@ -59,7 +60,8 @@ impl ConfigChange {
 }
 
 /// How many entries of a kernel state come, change or go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct KernelChange {
     /// Tunnel devices.
     pub devices: usize,
@@ -110,8 +112,8 @@ impl KernelChange {
 }
 
 /// The nodes that a change touches.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Blast {
     /// Nodes in either plan.
     pub nodes: usize,

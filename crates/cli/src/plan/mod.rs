@@ -1,11 +1,16 @@
 //! `causeway plan`: what network-manager would write, or what a change would do.
 
 mod blast;
+mod change;
+mod diff;
 mod fields;
 mod objects;
 
 use causeway_planner::Plan;
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use std::collections::BTreeSet;
 
 use crate::args::PlanArgs;
 use crate::error::Error;
@@ -13,17 +18,19 @@ use crate::explain::remedy;
 use crate::inventory::{Inventory, Problem, show_problems};
 use crate::report::{Outcome, Page, Report, Table, Tone};
 use blast::{Blast, blast, count_readers};
+use change::Change;
+pub use change::ChangeArgs;
 use fields::{FieldChange, in_short};
-use objects::{Action, ObjectChange, changed_objects, changed_statuses, summary};
+use objects::{Action, ObjectChange, changed_facts, changed_objects, changed_statuses, summary};
 
 /// How many fields of one change the table shows.
 const FIELDS_SHOWN: usize = 3;
 
 /// What network-manager would write, or the difference between two plans.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanReport {
-    directory: String,
+    source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     against: Option<String>,
     summary: Summary,
@@ -32,10 +39,14 @@ pub struct PlanReport {
     blast_radius: Option<Blast>,
     refused: Vec<Refused>,
     problems: Vec<Problem>,
+    /// Whether changes are shown line by line.
+    #[serde(skip)]
+    as_diff: bool,
 }
 
 /// Counts.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Summary {
     clusters: usize,
     nodes: usize,
@@ -50,7 +61,8 @@ struct Summary {
 }
 
 /// What the planner refused or left out.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Refused {
     object: String,
     field: String,
@@ -58,25 +70,62 @@ struct Refused {
     message: String,
     #[serde(rename = "do")]
     remedy: &'static str,
+    /// Where plans are compared: whether it was refused before, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    already: Option<bool>,
 }
 
 /// Builds the report.
+///
+/// # Errors
+/// If the source or the change cannot be read.
 pub fn run(args: &PlanArgs) -> Result<PlanReport, Error> {
-    let inventory = Inventory::read(&args.common.objects)?;
+    if !args.change.is_empty() {
+        return of_change(args);
+    }
+    let inventory = args.common.source.inventory()?;
     let Some(other) = &args.against else {
         let plan = inventory.plan([]);
         let mut changes = changed_objects(&inventory.written, &plan);
         changes.extend(changed_statuses(&inventory, &plan));
-        return Ok(report(inventory, None, plan, changes, None));
+        return Ok(report(inventory, None, plan, changes, None).shown_as(args.diff));
     };
     let earlier = Inventory::read(other)?;
+    Ok(compared(earlier, inventory, args.limit).shown_as(args.diff))
+}
+
+/// The plan of what is there with a change put over it.
+fn of_change(args: &PlanArgs) -> Result<PlanReport, Error> {
+    let change = Change::read(&args.change)?;
+    let before = args.common.source.inventory()?;
+    let objects = change.put_over(before.objects_of_all_kinds(), &args.change, &before.source)?;
+    let mut facts = changed_facts(before.objects_of_all_kinds(), &objects);
+    let name = format!("{} {}", before.source, args.change.words());
+    let after = before.changed(objects, name, change.problems)?;
+    let mut report = compared(before, after, args.limit);
+    facts.append(&mut report.changes);
+    report.changes = facts;
+    report.count();
+    Ok(report.shown_as(args.diff))
+}
+
+/// The difference between the plans of two sources.
+fn compared(earlier: Inventory, inventory: Inventory, limit: usize) -> PlanReport {
     let before = earlier.plan([]);
     // What a running network-manager has given out stays given.
     let after = inventory.plan(before.adopted());
     let mut changes = changed_objects(&before, &after);
     count_readers(&before, &after, &mut changes);
-    let radius = blast(&before, &after, args.limit);
-    Ok(report(inventory, Some(earlier), after, changes, Some(radius)))
+    let radius = blast(&before, &after, limit);
+    let mut report = report(inventory, Some(earlier), after, changes, Some(radius));
+    // What was refused before is no consequence of the change.
+    let old: BTreeSet<(String, String, String)> =
+        before.findings().map(|f| (f.subject.to_string(), f.field.clone(), f.message.clone())).collect();
+    for refused in &mut report.refused {
+        let key = (refused.object.clone(), refused.field.clone(), refused.message.clone());
+        refused.already = Some(old.contains(&key));
+    }
+    report
 }
 
 fn report(
@@ -94,32 +143,35 @@ fn report(
             reason: finding.reason.as_str(),
             message: finding.message.clone(),
             remedy: remedy(finding.reason),
+            already: None,
         })
         .collect();
     let mut problems = inventory.problems.clone();
     problems.extend(earlier.iter().flat_map(|earlier| earlier.problems.iter().cloned()));
-    let count = |action| changes.iter().filter(|change| change.action == action).count();
     let summary = Summary {
         clusters: plan.clusters.len(),
         nodes: plan.nodes.len(),
         links: plan.links.len(),
         slices: plan.slices.len(),
-        create: count(Action::Create),
-        change: count(Action::Change),
-        status: count(Action::Status),
-        delete: count(Action::Delete),
+        create: 0,
+        change: 0,
+        status: 0,
+        delete: 0,
         refused: refused.len(),
         problems: problems.len(),
     };
-    PlanReport {
-        directory: inventory.directory,
-        against: earlier.map(|earlier| earlier.directory),
+    let mut report = PlanReport {
+        source: inventory.source,
+        against: earlier.map(|earlier| earlier.source),
         summary,
         changes,
         blast_radius,
         refused,
         problems,
-    }
+        as_diff: false,
+    };
+    report.count();
+    report
 }
 
 impl Report for PlanReport {
@@ -127,8 +179,8 @@ impl Report for PlanReport {
         let mut page = Page::default();
         let s = &self.summary;
         let compared = match &self.against {
-            Some(against) => format!("{} compared with {against}", self.directory),
-            None => format!("{} as network-manager would leave it", self.directory),
+            Some(against) => format!("{} compared with {against}", self.source),
+            None => format!("{} as network-manager would leave it", self.source),
         };
         page.line(format!("plan of {compared}"));
         page.line(format!(
@@ -145,7 +197,11 @@ impl Report for PlanReport {
         }
         self.show_refused(&mut page);
         show_problems(&mut page, &self.problems);
-        self.show_changes(&mut page);
+        if self.as_diff {
+            self.show_diff(&mut page);
+        } else {
+            self.show_changes(&mut page);
+        }
         if let Some(blast) = &self.blast_radius {
             show_blast(&mut page, blast);
         }
@@ -158,12 +214,46 @@ impl Report for PlanReport {
 }
 
 impl PlanReport {
+    /// Brings the summary up to date with the changes.
+    fn count(&mut self) {
+        let count = |action| self.changes.iter().filter(|change| change.action == action).count();
+        let counts = [Action::Create, Action::Change, Action::Status, Action::Delete].map(count);
+        let summary = &mut self.summary;
+        [summary.create, summary.change, summary.status, summary.delete] = counts;
+    }
+
+    fn shown_as(self, as_diff: bool) -> PlanReport {
+        PlanReport { as_diff, ..self }
+    }
+
+    fn show_diff(&self, page: &mut Page) {
+        page.heading("CHANGES");
+        for change in &self.changes {
+            let text = |object: &Option<causeway_api::Object>| {
+                object.as_ref().and_then(|object| serde_saphyr::to_string(object).ok()).unwrap_or_default()
+            };
+            let lines = diff::unified(&change.object_name(), &text(&change.before), &text(&change.object));
+            for line in lines.lines() {
+                let tone = match line.as_bytes().first() {
+                    Some(b'+') => Tone::Good,
+                    Some(b'-') => Tone::Bad,
+                    _ => Tone::Plain,
+                };
+                page.toned(tone, line);
+            }
+            for field in change.fields.iter().filter(|_| change.action == Action::Status) {
+                page.line(format!("{}: {field}", change.object_name()));
+            }
+        }
+    }
+
     fn show_refused(&self, page: &mut Page) {
         let mut table = Table::new(&["OBJECT", "REASON", "FIELD"]);
         // The message says what to do as well.
-        for Refused { object, field, reason, message, remedy: _ } in &self.refused {
+        for Refused { object, field, reason, message, remedy: _, already } in &self.refused {
             table.row([object, *reason, field].map(str::to_owned));
-            table.detail([message.clone()]);
+            let already = if *already == Some(true) { " (as before)" } else { "" };
+            table.detail([format!("{message}{already}")]);
         }
         page.section("REFUSED OR LEFT OUT", table);
     }

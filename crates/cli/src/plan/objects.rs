@@ -1,17 +1,20 @@
 //! Which objects two plans differ in, and which statuses a plan changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use causeway_api::conditions::{Verdict, link_verdicts, update, verdicts};
 use causeway_api::{
-    CausewayObject, Cluster, ClusterLink, ClusterNode, ClusterSet, Kind, Object, ObjectRef, cluster_link,
-    cluster_status, link_plan, node_config, peer_slice,
+    CausewayObject, Cluster, ClusterLink, ClusterNode, ClusterSet, Kind, Object, ObjectRef, Objects,
+    cluster_link, cluster_status, link_plan, node_config, peer_slice,
 };
 use causeway_model::Finding;
 use causeway_planner::Plan;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::fields::{FieldChange, differences};
 use crate::inventory::{Inventory, node_id};
@@ -20,7 +23,7 @@ use crate::inventory::{Inventory, node_id};
 const SHOWN: usize = 8;
 
 /// What happens to an object.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It is new.
@@ -46,8 +49,8 @@ impl Action {
 }
 
 /// A change of one object.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ObjectChange {
     /// What happens.
     pub action: Action,
@@ -66,7 +69,11 @@ pub struct ObjectChange {
     pub fields: Vec<FieldChange>,
     /// The new object.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub object: Option<Object>,
+    /// The object before, for who shows the difference.
+    #[serde(skip)]
+    pub before: Option<Object>,
 }
 
 impl ObjectChange {
@@ -79,6 +86,7 @@ impl ObjectChange {
             read_by: None,
             fields: Vec::new(),
             object: None,
+            before: None,
         }
     }
 
@@ -125,13 +133,15 @@ fn compare<K: Ord, P: PartialEq>(
                 let (old, new) = (object(old), object(new));
                 let fields = differences("", &old, &new);
                 let change = ObjectChange::new(Action::Change, new.key());
-                changes.push(ObjectChange { fields, object: Some(new), ..change });
+                changes.push(ObjectChange { fields, object: Some(new), before: Some(old), ..change });
             }
             Some(_) => {}
         }
     }
     for (_, old) in before.iter().filter(|(key, _)| !after.contains_key(key)) {
-        changes.push(ObjectChange::new(Action::Delete, object(old).key()));
+        let old = object(old);
+        let change = ObjectChange::new(Action::Delete, old.key());
+        changes.push(ObjectChange { before: Some(old), ..change });
     }
 }
 
@@ -212,5 +222,59 @@ pub fn summary(object: &Object) -> String {
             format!("{}{rest}", list(peers))
         }
         Object::Cluster(_) | Object::ClusterNode(_) | Object::ClusterSet(_) => String::new(),
+    }
+}
+
+/// The facts that `after` has otherwise than `before`: what the change itself says.
+pub fn changed_facts(before: &Objects, after: &Objects) -> Vec<ObjectChange> {
+    let is_fact =
+        |object: &&Arc<Object>| matches!(object.kind(), Kind::ClusterSet | Kind::Cluster | Kind::ClusterNode);
+    let mut changes = Vec::new();
+    for new in after.iter().filter(is_fact) {
+        let old = before.get(&new.key());
+        if old.is_some_and(|old| spec(old) == spec(new) && old.meta().labels == new.meta().labels) {
+            continue;
+        }
+        let change =
+            ObjectChange::new(if old.is_some() { Action::Change } else { Action::Create }, new.key());
+        let fields = old.map(|old| differences("spec", &spec(old), &spec(new))).unwrap_or_default();
+        changes.push(ObjectChange {
+            fields,
+            object: Some(without_age(new)),
+            before: old.map(|old| without_age(old)),
+            ..change
+        });
+    }
+    for old in before.iter().filter(is_fact).filter(|old| after.get(&old.key()).is_none()) {
+        let change = ObjectChange::new(Action::Delete, old.key());
+        changes.push(ObjectChange { before: Some(without_age(old)), ..change });
+    }
+    changes
+}
+
+fn spec(object: &Object) -> Value {
+    serde_json::to_value(object)
+        .ok()
+        .and_then(|mut object| object.get_mut("spec").map(Value::take))
+        .unwrap_or_default()
+}
+
+/// The object as somebody writes it: without its status and what the API server adds.
+fn without_age(object: &Object) -> Object {
+    let bare = |meta: &ObjectMeta| ObjectMeta {
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        labels: meta.labels.clone(),
+        ..ObjectMeta::default()
+    };
+    match object.clone() {
+        Object::ClusterSet(set) => ClusterSet { metadata: bare(&set.metadata), status: None, ..set }.into(),
+        Object::Cluster(cluster) => {
+            Cluster { metadata: bare(&cluster.metadata), status: None, ..cluster }.into()
+        }
+        Object::ClusterNode(node) => {
+            ClusterNode { metadata: bare(&node.metadata), status: None, ..node }.into()
+        }
+        other => other,
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::args::RenderArgs;
 use crate::error::Error;
-use crate::inventory::{Inventory, Problem, show_problems};
+use crate::inventory::{Problem, show_problems};
 use crate::node_state::{Origin, View};
 use crate::report::{Outcome, Page, Report, Table, Tone};
 use iproute2::{AddressedLink, FdbEntry, Link, Neighbour, NextHopEntry, Route, Rule};
@@ -19,7 +19,7 @@ pub struct RenderReport {
     cluster: String,
     node: String,
     role: causeway_model::Role,
-    directory: String,
+    source: String,
     derived_from: Origin,
     /// The planned objects differ from what the facts lead to.
     stale: bool,
@@ -46,7 +46,7 @@ struct NoticeEntry {
 
 /// Builds the report.
 pub fn run(args: &RenderArgs) -> Result<RenderReport, Error> {
-    let inventory = Inventory::read(&args.common.objects)?;
+    let inventory = args.common.source.inventory()?;
     let id = NodeId { cluster: args.cluster.clone(), node: args.node.clone() };
     inventory.check_node(&id)?;
     let view = View::of(&inventory, args.view);
@@ -57,7 +57,7 @@ pub fn run(args: &RenderArgs) -> Result<RenderReport, Error> {
         cluster: id.cluster.to_string(),
         node: id.node.to_string(),
         role: node.role,
-        directory: inventory.directory,
+        source: inventory.source,
         derived_from: view.origin,
         stale: view.stale,
         underlay_mtu: args.view.underlay_mtu,
@@ -84,7 +84,7 @@ impl Report for RenderReport {
         let origin = self.derived_from.words();
         page.line(format!(
             "{}/{}  role {:?}, {origin} ({})",
-            self.cluster, self.node, self.role, self.directory
+            self.cluster, self.node, self.role, self.source
         ));
         if self.stale {
             page.toned(

@@ -17,6 +17,8 @@ pub enum Format {
     /// For people
     #[default]
     Table,
+    /// For people, with more columns where there are more
+    Wide,
     /// For programs
     Json,
     /// For programs and people
@@ -41,12 +43,28 @@ pub enum Colour {
     Off,
 }
 
+/// When to use colours, as it is asked for.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColourChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
 impl Colour {
-    /// Colours on a terminal, unless the environment has a `NO_COLOR` that is not empty
-    /// (<https://no-color.org>).
-    pub fn wanted(terminal: bool, no_color: Option<&OsStr>) -> Colour {
+    /// What `choice` comes to. `Auto` is colours on a terminal, unless the environment has a `NO_COLOR` that is not
+    /// empty (<https://no-color.org>).
+    pub fn wanted(choice: ColourChoice, terminal: bool, no_color: Option<&OsStr>) -> Colour {
         let forbidden = no_color.is_some_and(|value| !value.is_empty());
-        if terminal && !forbidden { Colour::On } else { Colour::Off }
+        match choice {
+            ColourChoice::Always => Colour::On,
+            ColourChoice::Auto if terminal && !forbidden => Colour::On,
+            ColourChoice::Auto | ColourChoice::Never => Colour::Off,
+        }
     }
 }
 
@@ -54,6 +72,11 @@ impl Colour {
 pub trait Report: Serialize {
     /// The same for people.
     fn page(&self) -> Page;
+
+    /// The same with more columns.
+    fn wide_page(&self) -> Page {
+        self.page()
+    }
 
     /// What the process ends with.
     fn outcome(&self) -> Outcome {
@@ -65,6 +88,7 @@ pub trait Report: Serialize {
 pub fn write<R: Report>(report: &R, format: Format, limit: usize, colour: Colour) -> Result<String, Error> {
     match format {
         Format::Table => Ok(report.page().text(limit, colour)),
+        Format::Wide => Ok(report.wide_page().text(limit, colour)),
         Format::Json => {
             let mut text = serde_json::to_string_pretty(report).map_err(Error::Json)?;
             text.push('\n');
@@ -79,10 +103,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_for_terminals_that_want_them() {
-        assert_eq!(Colour::wanted(true, None), Colour::On);
-        assert_eq!(Colour::wanted(true, Some(OsStr::new(""))), Colour::On);
-        assert_eq!(Colour::wanted(true, Some(OsStr::new("1"))), Colour::Off);
-        assert_eq!(Colour::wanted(false, None), Colour::Off);
+    fn colours_are_for_terminals_that_want_them_and_for_who_asks() {
+        let auto = |terminal, no_color: Option<&str>| {
+            Colour::wanted(ColourChoice::Auto, terminal, no_color.map(OsStr::new))
+        };
+        assert_eq!(auto(true, None), Colour::On);
+        assert_eq!(auto(true, Some("")), Colour::On);
+        assert_eq!(auto(true, Some("1")), Colour::Off);
+        assert_eq!(auto(false, None), Colour::Off);
+        assert_eq!(Colour::wanted(ColourChoice::Always, false, Some(OsStr::new("1"))), Colour::On);
+        assert_eq!(Colour::wanted(ColourChoice::Never, true, None), Colour::Off);
     }
 }

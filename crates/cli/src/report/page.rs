@@ -24,6 +24,7 @@ pub struct Table {
 
 #[derive(Debug)]
 struct Row {
+    tone: Tone,
     cells: Vec<String>,
     details: Vec<String>,
 }
@@ -36,7 +37,12 @@ impl Table {
 
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(Row { cells: cells.into_iter().collect(), details: Vec::new() });
+        self.toned_row(Tone::Plain, cells);
+    }
+
+    /// Adds a row that is meant so.
+    pub fn toned_row(&mut self, tone: Tone, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(Row { tone, cells: cells.into_iter().collect(), details: Vec::new() });
     }
 
     /// Adds lines below the last row, for text that is too long for a column.
@@ -151,7 +157,7 @@ fn write_table(out: &mut String, table: &Table, limit: usize, colour: Colour) {
         out.push('\n');
     }
     for row in rows {
-        out.push_str(&aligned(&row.cells, &widths));
+        out.push_str(&toned(row.tone, &aligned(&row.cells, &widths), colour));
         out.push('\n');
         for line in &row.details {
             // Writing to a String cannot fail.
