@@ -263,10 +263,11 @@ fn a_change_touches_what_it_says(hub: &Server, file: &str) {
         let changes = plan["changes"].as_array().unwrap();
         changes.iter().filter(|change| change["kind"] == kind).collect()
     };
-    assert_eq!(
-        of("Cluster")[0]["fields"],
-        json!([{"field": "spec.mode", "before": "P2P", "after": "Gateway"}])
-    );
+    let fields = json!([
+        {"field": "spec.gateways.count", "after": "1"},
+        {"field": "spec.mode", "before": "P2P", "after": "Gateway"},
+    ]);
+    assert_eq!(of("Cluster")[0]["fields"], fields);
     assert_eq!(plan["blastRadius"]["nodes"], 2);
     assert_eq!(plan["blastRadius"]["kernels"], 2, "{:#}", plan["blastRadius"]);
     let diff = told(&causeway(&["plan", "--kubeconfig", file, "-f", &change, "--diff"]));
