@@ -203,35 +203,35 @@ fn is_at(ruleset: &Ruleset, condition: &Address, address: IpAddr) -> bool {
     }
 }
 
+fn elements<'a>(ruleset: &'a Ruleset, name: &str) -> Option<&'a Elements> {
+    ruleset.sets.iter().find(|set| set.name == name).map(|set| &set.elements)
+}
+
 fn in_set(ruleset: &Ruleset, name: &str, address: IpAddr) -> bool {
-    let set = ruleset.sets.iter().find(|set| set.name == name);
-    set.is_some_and(|set| match &set.elements {
-        Elements::Addresses(addresses) => addresses.binary_search(&address).is_ok(),
-        Elements::Prefixes(prefixes) => {
+    match elements(ruleset, name) {
+        Some(Elements::Addresses(addresses)) => addresses.binary_search(&address).is_ok(),
+        Some(Elements::Prefixes(prefixes)) => {
             let behind = prefixes.partition_point(|prefix| prefix.first() <= address);
             behind.checked_sub(1).is_some_and(|at| prefixes[at].contains(address))
         }
-        Elements::Vteps(_) | Elements::Origins(_) => false,
-    })
+        Some(Elements::Vteps(_) | Elements::Origins(_)) | None => false,
+    }
 }
 
 fn is_vtep(ruleset: &Ruleset, name: &str, sender: Option<(IpAddr, Mac)>) -> bool {
-    let set = ruleset.sets.iter().find(|set| set.name == name);
-    set.zip(sender).is_some_and(|(set, sender)| match &set.elements {
-        Elements::Vteps(vteps) => vteps.binary_search(&sender).is_ok(),
+    match (elements(ruleset, name), sender) {
+        (Some(Elements::Vteps(vteps)), Some(sender)) => vteps.binary_search(&sender).is_ok(),
         _ => false,
-    })
+    }
 }
 
 fn is_origin(ruleset: &Ruleset, name: &str, source: IpAddr, sender: Option<(IpAddr, Mac)>) -> bool {
-    let overlay = sender.and_then(|(_, mac)| mac.overlay());
-    let set = ruleset.sets.iter().find(|set| set.name == name);
-    set.zip(overlay).is_some_and(|(set, overlay)| match &set.elements {
-        Elements::Origins(origins) => origins
+    match (elements(ruleset, name), sender.and_then(|(_, mac)| mac.overlay())) {
+        (Some(Elements::Origins(origins)), Some(overlay)) => origins
             .iter()
             .any(|origin| origin.sources.contains(source) && origin.senders.contains(overlay.into())),
         _ => false,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -75,14 +75,19 @@ impl Facts {
     /// [`Error::Open`].
     pub fn in_directory(directory: &Path) -> Result<Facts, Error> {
         let store = Store::open(directory).map_err(|source| Error::Open { source })?;
-        Ok(Facts {
+        Ok(Facts::read(directory, &store))
+    }
+
+    /// The facts in a directory that is read already.
+    pub fn read(directory: &Path, store: &Store) -> Facts {
+        Facts {
             source: directory.display().to_string(),
             objects: store.objects().clone(),
             nodes_left_out: 0,
             manager: Manager::Unknown,
             problems: store.problems().into_iter().map(Problem::from).collect(),
             now: Timestamp::now(),
-        })
+        }
     }
 
     /// The facts at a hub: all requests at the same time, none for a single node.

@@ -39,15 +39,7 @@ pub async fn watch(args: &StatusArgs, colour: Colour) -> Result<(), Error> {
 async fn of_directory(directory: &Path, screen: &mut Screen<'_>) -> Result<(), Error> {
     let mut store = Store::open(directory).map_err(|source| Error::Open { source })?;
     loop {
-        let facts = Facts {
-            source: directory.display().to_string(),
-            objects: store.objects().clone(),
-            nodes_left_out: 0,
-            manager: Manager::Unknown,
-            problems: store.problems().into_iter().map(Problem::from).collect(),
-            now: Timestamp::now(),
-        };
-        if screen.show(&report(&facts))? == Reader::Gone {
+        if screen.show(&report(&Facts::read(directory, &store)))? == Reader::Gone {
             return Ok(());
         }
         sleep(PAUSE).await;

@@ -443,19 +443,14 @@ impl Builder<'_> {
     /// The same for a group whose members come and go: rules stay as they are.
     fn member_set(&mut self, group: Group, family: Family) -> Address {
         let name = format!("{}{}", group.name(), digit(family));
-        let elements = Elements::Prefixes(self.prefixes(group, family));
-        self.sets.insert(name.clone(), Set { name: name.clone(), family, elements });
-        Address::InSet(name)
+        Address::InSet(self.set(name, family, Elements::Prefixes(self.prefixes(group, family))))
     }
 
     fn origins(&mut self, family: Family) -> String {
-        let name = format!("origins{}", digit(family));
-        let mut origins = self.inputs.origins.clone();
-        origins.retain(|origin| origin.sources.family() == family);
+        let of_family = self.inputs.origins.iter().filter(|origin| origin.sources.family() == family);
+        let mut origins: Vec<Origin> = of_family.copied().collect();
         origins.sort_unstable();
-        self.sets
-            .insert(name.clone(), Set { name: name.clone(), family, elements: Elements::Origins(origins) });
-        name
+        self.set(format!("origins{}", digit(family)), family, Elements::Origins(origins))
     }
 
     /// The underlay addresses and MACs of the VTEPs behind a device.
@@ -468,8 +463,12 @@ impl Builder<'_> {
         let behind = self.inputs.fdb.iter().filter(|((of, _), _)| *of == device);
         let mut vteps: Vec<(IpAddr, Mac)> = behind.map(|((_, mac), underlay)| (*underlay, *mac)).collect();
         vteps.sort_unstable();
-        let elements = Elements::Vteps(vteps);
-        self.sets.insert(name.clone(), Set { name: name.clone(), family: device.underlay, elements });
+        self.set(name, device.underlay, Elements::Vteps(vteps))
+    }
+
+    /// Has this set in the table, and returns its name.
+    fn set(&mut self, name: String, family: Family, elements: Elements) -> String {
+        self.sets.insert(name.clone(), Set { name: name.clone(), family, elements });
         name
     }
 }
