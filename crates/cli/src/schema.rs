@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use crate::bench::BenchReport;
 use crate::explain::Explanation;
 use crate::gather::GatherReport;
 use crate::plan::PlanReport;
@@ -23,6 +24,8 @@ pub enum Of {
     Version,
     /// `causeway gather`
     Gather,
+    /// `causeway bench`
+    Bench,
 }
 
 impl Of {
@@ -34,6 +37,7 @@ impl Of {
             Of::Explain => "explain",
             Of::Version => "version",
             Of::Gather => "gather",
+            Of::Bench => "bench",
         }
     }
 
@@ -46,6 +50,7 @@ impl Of {
             Of::Explain => generator.into_root_schema_for::<Explanation>(),
             Of::Version => generator.into_root_schema_for::<VersionReport>(),
             Of::Gather => generator.into_root_schema_for::<GatherReport>(),
+            Of::Bench => generator.into_root_schema_for::<BenchReport>(),
         };
         schema.to_value()
     }
