@@ -228,7 +228,7 @@ impl Filter {
                 }
                 libc::IFLA_MTU => attribute.value.hash(&mut hasher),
                 // The name comes first (`rtnl_fill_ifinfo`).
-                libc::IFLA_ADDRESS | libc::IFLA_IFALIAS | libc::IFLA_LINKINFO if ours => {
+                libc::IFLA_ADDRESS | libc::IFLA_IFALIAS | libc::IFLA_GROUP | libc::IFLA_LINKINFO if ours => {
                     attribute.value.hash(&mut hasher);
                 }
                 // Of other links only the kind: a bridge's timers stand here.

@@ -29,6 +29,8 @@ fn changes_of_ours_by_others_and_of_the_host_are_relevant() {
         monitor.filter().devices(observed.devices.values().map(|device| device.index));
         for command in [
             "ip link set vx-bridge mtu 1300",
+            "ip link set vx-bridge group 7",
+            "ip link set vx-bridge alias other",
             "ip link set vx-bridge down",
             "ip link set vx-bridge up",
             "ip neighbour add 198.18.0.7 lladdr 02:00:00:00:00:07 dev vx-bridge nud permanent",
