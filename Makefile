@@ -70,8 +70,9 @@ lint: deps ## formatting, clippy, documentation, allowed dependencies
 crds: ## write deploy/crds from the Rust types
 	cargo run --locked -p causeway-api --example crds
 
-docs: ## write docs/metrics.md from the catalogue of metrics
+docs: ## write docs/metrics.md from the catalogue of metrics, docs/troubleshooting.md from the list of causes
 	cargo run --locked -p causeway-metrics --example docs
+	cargo run --locked -p causeway-diagnosis --example causes
 
 fmt: ## format all code
 	cargo fmt --all

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use crate::doctor::DoctorReport;
 use crate::explain::Explanation;
 use crate::gather::GatherReport;
 use crate::plan::PlanReport;
@@ -19,6 +20,8 @@ pub enum Of {
     Plan,
     /// `causeway explain`
     Explain,
+    /// `causeway doctor`
+    Doctor,
     /// `causeway version`
     Version,
     /// `causeway gather`
@@ -32,6 +35,7 @@ impl Of {
             Of::Status => "status",
             Of::Plan => "plan",
             Of::Explain => "explain",
+            Of::Doctor => "doctor",
             Of::Version => "version",
             Of::Gather => "gather",
         }
@@ -44,6 +48,7 @@ impl Of {
             Of::Status => generator.into_root_schema_for::<StatusReport>(),
             Of::Plan => generator.into_root_schema_for::<PlanReport>(),
             Of::Explain => generator.into_root_schema_for::<Explanation>(),
+            Of::Doctor => generator.into_root_schema_for::<DoctorReport>(),
             Of::Version => generator.into_root_schema_for::<VersionReport>(),
             Of::Gather => generator.into_root_schema_for::<GatherReport>(),
         };
