@@ -29,6 +29,8 @@ pub enum Cause {
     Mtu,
     /// The node drops tunnel packets that its link received.
     NodeFirewall,
+    /// A share of the packets is lost.
+    Loss,
     /// The reverse path filter drops packets.
     ReversePathFilter,
     /// The node does not forward.
@@ -45,6 +47,8 @@ pub enum Cause {
     Checksum,
     /// Two clusters have the same prefix.
     Overlap,
+    /// Something is wrong that the evidence does not explain.
+    Unexplained,
 }
 
 /// What there is to say of a cause.
@@ -62,7 +66,7 @@ pub struct Text {
 
 impl Cause {
     /// All causes, by code.
-    pub const ALL: [Cause; 20] = [
+    pub const ALL: [Cause; 22] = [
         Cause::AgentSilent,
         Cause::NotProgrammed,
         Cause::PortTaken,
@@ -75,6 +79,7 @@ impl Cause {
         Cause::WrongUnderlay,
         Cause::Mtu,
         Cause::NodeFirewall,
+        Cause::Loss,
         Cause::ReversePathFilter,
         Cause::ForwardingOff,
         Cause::ForwardDrop,
@@ -83,6 +88,7 @@ impl Cause {
         Cause::ForeignRoute,
         Cause::Checksum,
         Cause::Overlap,
+        Cause::Unexplained,
     ];
 
     /// The cause of this code, in any case.
@@ -210,6 +216,16 @@ impl Cause {
                     "iptables -I INPUT -p udp -m multiport --dports 4876,4877 -j ACCEPT   # on the node",
                 ],
             },
+            Cause::Loss => Text {
+                code: "CW1107",
+                title: "a share of the packets is lost",
+                explanation: "At least a quarter of the small packets through the tunnel are not answered, and others are: \
+                    a link or a queue on the way is overloaded or broken, or one of several paths is.",
+                mend: &[
+                    "ip -s link show dev LINK   # on both nodes: errors and drops",
+                    "mtr -u -P 4876 ADDRESS   # between the nodes: where packets get lost",
+                ],
+            },
             Cause::ReversePathFilter => Text {
                 code: "CW1201",
                 title: "reverse path filter drops packets",
@@ -283,6 +299,17 @@ impl Cause {
                     or Services cannot be reached from other clusters.",
                 mend: &[
                     "kubectl patch cluster CLUSTER --type merge -p '{\"spec\":{\"globalCIDRs\":{\"mode\":\"Auto\"}}}'",
+                ],
+            },
+            Cause::Unexplained => Text {
+                code: "CW1901",
+                title: "packets are lost and nothing says why",
+                explanation: "Tunnel packets arrive and come through both ways, and still echo requests are not answered, \
+                    perhaps in one IP family only: a firewall on the node drops echo, or the kernel does for a reason that \
+                    is not counted.",
+                mend: &[
+                    "tcpdump -ni vx-bridge icmp or icmp6   # on both nodes, while doctor runs",
+                    "causeway gather --node-state   # on both nodes, for a bug report",
                 ],
             },
         }

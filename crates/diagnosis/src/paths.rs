@@ -10,6 +10,8 @@ use crate::{Cause, NodeEvidence};
 
 /// Requests of full size that must be lost before that means anything.
 const FULL: i64 = 3;
+/// Small requests that there must be before the share that is lost means anything.
+const MANY: i64 = 8;
 
 /// The nodes that answered and whose own state explains nothing, by name.
 type Answered<'a> = BTreeMap<(&'a str, &'a str), &'a NodeEvidence>;
@@ -57,6 +59,9 @@ fn judge_alone(one: &NodeEvidence, target: &DiagnosisTarget, findings: &mut Find
     for path in to(PathKind::Overlay).filter(|path| loses_full_size(path)) {
         findings.add(Cause::Mtu, &pair, lost_full_size(&format!("{} → {far}", one.id), path));
     }
+    for path in to(PathKind::Overlay).filter(|path| is_lossy(path)) {
+        findings.add(Cause::Loss, &pair, lost_some(&format!("{} → {far}", one.id), path));
+    }
     let Some(dead) = to(PathKind::Overlay).find(|path| is_dead(path)) else { return };
     let heard =
         answer.heard.iter().find(|heard| heard.cluster == target.cluster && heard.node == target.node);
@@ -72,6 +77,15 @@ fn judge_alone(one: &NodeEvidence, target: &DiagnosisTarget, findings: &mut Find
         (false, false) => (Cause::UnderlayUnreachable, pair),
     };
     findings.add(cause, subject, words);
+}
+
+/// Whether a part of the packets is lost: a quarter at least, and not all.
+fn is_lossy(path: &PathEvidence) -> bool {
+    path.sent >= MANY && path.answered > 0 && (path.sent - path.answered) * 4 >= path.sent
+}
+
+fn lost_some(way: &str, path: &PathEvidence) -> String {
+    format!("{way} to {}: {} of {} small packets answered", path.address, path.answered, path.sent)
 }
 
 fn loses_full_size(path: &PathEvidence) -> bool {
@@ -163,6 +177,9 @@ fn judge_pair(one: &NodeEvidence, other: &NodeEvidence, findings: &mut Findings)
         for path in way.paths(PathKind::Overlay).filter(|path| loses_full_size(path)) {
             findings.add(Cause::Mtu, pair(&ways), lost_full_size(&way.name(), path));
         }
+        for path in way.paths(PathKind::Overlay).filter(|path| is_lossy(path)) {
+            findings.add(Cause::Loss, pair(&ways), lost_some(&way.name(), path));
+        }
     }
 }
 
@@ -208,20 +225,20 @@ fn judge_dead(ways: &[Way<'_>; 2], findings: &mut Findings) {
         }
         (true, false) => tell(Cause::OneDirection, back.name()),
         (false, true) => tell(Cause::OneDirection, there.name()),
-        (true, true) => {
-            for way in ways.iter().filter(|way| !way.delivers()) {
+        (true, true) => match ways.iter().find(|way| !way.delivers()) {
+            None => tell(Cause::Unexplained, pair(ways)),
+            Some(way) => {
                 let filtered = way.to.growth("TcpExt IPReversePathFilter");
                 let name = way.to.id.to_string();
-                if filtered > 0 {
-                    tell(Cause::ReversePathFilter, name.clone());
-                    let words = format!("{name}: IPReversePathFilter grew by {filtered} during the test");
-                    findings.add(Cause::ReversePathFilter, name, words);
+                if filtered == 0 {
+                    tell(Cause::NodeFirewall, name);
                     return;
                 }
-                tell(Cause::NodeFirewall, name);
-                return;
+                tell(Cause::ReversePathFilter, name.clone());
+                let words = format!("{name}: IPReversePathFilter grew by {filtered} during the test");
+                findings.add(Cause::ReversePathFilter, name, words);
             }
-        }
+        },
     }
 }
 

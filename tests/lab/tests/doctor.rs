@@ -1,5 +1,7 @@
 //! Each cause that `causeway doctor` can name: made in a bed, and exactly that one is named; nothing where all is well.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod common;
 
 use std::path::Path;
@@ -280,4 +282,32 @@ fn a_node_that_is_not_to_forward_is_mended_by_its_agent_and_nothing_is_found() {
         "echo 0 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/conf/eth0/rp_filter",
     );
     finds_nothing(&lab);
+}
+
+#[test]
+fn a_share_of_packets_that_is_lost_is_named() {
+    let lab = well("doctor-loss", PAIR);
+    // Both ways, so about six of ten echo requests are not answered.
+    on(
+        &lab,
+        "underlay",
+        "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 numgen inc mod 3 0 drop",
+    );
+    names(&lab, "CW1107", &["a/n1 ↔ b/n1"]);
+}
+
+#[test]
+fn inner_checksums_that_arrive_wrong_are_named() {
+    let lab = well("doctor-checksum", PAIR);
+    let from = node_address(&lab, "a/n1");
+    // Outer UDP and VXLAN are 128 bits, then Ethernet with its type at 224, IPv4 from 240, and the checksum of ICMP at 416.
+    on(
+        &lab,
+        "underlay",
+        &format!(
+            "nft add table inet wall && nft add chain inet wall f '{{ type filter hook forward priority 0; }}' && nft add rule inet wall f {from} udp dport 4876 @th,224,16 0x0800 @th,416,16 set 0x1234"
+        ),
+    );
+    let (exit, said) = doctor(&lab);
+    assert!(exit == Some(1) && codes(&said) == ["CW1207"], "{said:#}");
 }

@@ -242,3 +242,18 @@ fn a_target_that_was_not_asked_is_judged_by_this_end_alone() {
     expect(&alone(dead([40, 0], [10, 0])), Cause::OneDirection, "a/n1 → b/n2");
     expect(&alone(dead([40, 0], [0, 0])), Cause::NodeFirewall, "a/n1");
 }
+
+#[test]
+fn a_share_of_packets_that_is_lost_is_told_and_a_single_one_is_not() {
+    let mut evidence = healthy();
+    let overlay = |path: &&mut PathEvidence| path.kind == PathKind::Overlay;
+    answer(&mut evidence, 0).paths.iter_mut().filter(overlay).for_each(|path| path.answered = 9);
+    assert_eq!(diagnose(&evidence), []);
+    answer(&mut evidence, 0).paths.iter_mut().filter(overlay).for_each(|path| path.answered = 7);
+    expect(&evidence, Cause::Loss, "a/n1 ↔ b/n2");
+}
+
+#[test]
+fn what_no_evidence_explains_is_told_as_that() {
+    expect(&dead([40, 40], [10, 10]), Cause::Unexplained, "a/n1 ↔ b/n2");
+}
