@@ -1,6 +1,7 @@
 //! Asking agents through the API servers of their clusters: Diagnoses are applied there, and deleted in the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_api::{
@@ -15,6 +16,7 @@ use kube::core::NamespaceResourceScope;
 use kube_client::Api;
 use kube_client::api::{DeleteParams, ListParams};
 use serde::de::DeserializeOwned;
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
 use super::Place;
@@ -29,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Linked clusters whose agents are asked.
 pub struct Members {
+    /// Clients end with the runtime that they were made in.
+    runtime: Arc<Runtime>,
     clients: BTreeMap<ClusterName, Client>,
     names: Vec<String>,
     written: Vec<NodeId>,
@@ -42,7 +46,10 @@ impl Members {
     /// # Errors
     /// If a kubeconfig is of no use, an API server does not answer, or it holds no plan of a cluster.
     pub fn open(accesses: &[Access]) -> Result<(Members, Plan), Error> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+        let runtime = Arc::new(runtime);
         let mut members = Members {
+            runtime: runtime.clone(),
             clients: BTreeMap::new(),
             names: Vec::new(),
             written: Vec::new(),
@@ -50,14 +57,14 @@ impl Members {
             problems: Vec::new(),
         };
         let mut plan = Plan::default();
-        crate::wait_for(async {
+        runtime.block_on(async {
             for access in accesses {
                 let name = access::described(access)?;
                 let client = access::client(access).await?;
                 members.read(&name, client, &mut plan).await?;
                 members.names.push(name);
             }
-            Ok(())
+            Ok::<(), Error>(())
         })?;
         Ok((members, plan))
     }
@@ -162,12 +169,12 @@ impl Place for Members {
         asked: Vec<(NodeId, DiagnosisSpec)>,
         limit: Instant,
     ) -> Result<Vec<NodeEvidence>, Error> {
-        crate::wait_for(self.ask_all(&asked, limit))
+        self.runtime.clone().block_on(self.ask_all(&asked, limit))
     }
 
     fn clean_up(&mut self) -> Result<(), Error> {
         let written = std::mem::take(&mut self.written);
-        crate::wait_for(async {
+        self.runtime.clone().block_on(async {
             for id in written {
                 let Some(client) = self.clients.get(&id.cluster) else { continue };
                 let api: Api<Diagnosis> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
