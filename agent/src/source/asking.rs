@@ -7,7 +7,7 @@ use std::time::Duration;
 use causeway_api::{
     CausewayObject, Change, Diagnosis, DiagnosisStatus, Kind, Object, StatusWriter, own_status,
 };
-use causeway_kubernetes::{Client, Meter, Replica, RequestError, Selection, Writer};
+use causeway_kubernetes::{Client, Meter, Problem, Replica, RequestError, Selection, Writer};
 use causeway_model::NodeName;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::time::sleep;
@@ -32,6 +32,11 @@ impl Asking {
         let name = Some(node.to_string());
         replica.select(Kind::Diagnosis, Selection { namespace, name, ..Selection::default() });
         Asking { replica, asked: None, answering: None }
+    }
+
+    /// What keeps requests from being heard.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.replica.problems("")
     }
 
     /// What is asked now.

@@ -219,6 +219,8 @@ impl Member {
             false => self.health.not_ready("status", texts(&writes)),
         }
         problems.extend(writes);
+        // Told, but no plan waits for that.
+        problems.extend(self.asking.problems());
         problems.extend(self.plans.complaints().cloned().map(Problem::from));
         self.complaints.say(problems);
     }

@@ -42,6 +42,26 @@ fn codes(said: &Value) -> Vec<&str> {
     said["findings"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect()
 }
 
+/// What is said to somebody who may read and not ask.
+fn without_rights(lab: &Lab) -> String {
+    let resources = "--resource=nodeconfigs.causeway.dev,clusterlinks.causeway.dev,peerslices.causeway.dev,diagnoses.causeway.dev";
+    kubectl(lab, "east", &["create", "clusterrole", "reader", "--verb=get,list", resources]);
+    kubectl(
+        lab,
+        "east",
+        &["create", "clusterrolebinding", "reader", "--clusterrole=reader", "--user=reader"],
+    );
+    let file = lab.directory().join("doctor.conf");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let mut config: Value = serde_json::from_str(&whole).unwrap();
+    config["users"][0]["user"]["as"] = json!("reader");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let (exit, said) = doctor(lab, &["east"]);
+    std::fs::write(&file, whole).unwrap();
+    assert!(exit == Some(1) && codes(&said) == ["CW1005"], "{said:#}");
+    said.to_string()
+}
+
 #[test]
 fn doctor_asks_agents_through_their_api_servers_from_both_ends_and_from_one() {
     let lab = well("k8s-doctor", "clusters: [{name: east, nodes: 1}, {name: west, nodes: 1}]");
@@ -51,6 +71,8 @@ fn doctor_asks_agents_through_their_api_servers_from_both_ends_and_from_one() {
         assert!(exit == Some(0) && codes(&said).is_empty(), "{said:#}");
         assert!(said["nodes"].as_array().unwrap().iter().all(|node| node["answered"] == true), "{said:#}");
     }
+    let said = without_rights(&lab);
+    assert!(said.contains("CW1005") && said.contains("diagnoses"), "{said}");
     let wall = "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 drop";
     in_bed(&lab, "underlay", &["sh", "-c", wall]);
     for contexts in [&["east", "west"][..], &["east"]] {
