@@ -44,7 +44,7 @@ test: deps build kubernetes ## all tests
 faults: deps release ## every fault of the matrix with packets under way, one table, docs/faults.md and docs/faults.json; ONLY=NAME for one
 	$(TARGET)/release/causeway-lab faults $(addprefix --only ,$(ONLY)) $(if $(ONLY),,--report docs)
 
-bench: deps kubernetes release ## figures against their bounds; SUITE=plan, sizes, apply, path, converge or scale for one of them
+bench: deps kubernetes release ## figures against their bounds; SUITE=plan, sizes, apply, path, converge, fail, scale or memory for one of them
 	$(NS) $(TARGET)/release/causeway-bench --report bench/report $(addprefix --suite ,$(SUITE))
 
 instructions: deps ## count the instructions of hot paths anew and record them in bench/instructions.json
@@ -70,8 +70,9 @@ lint: deps ## formatting, clippy, documentation, allowed dependencies
 crds: ## write deploy/crds from the Rust types
 	cargo run --locked -p causeway-api --example crds
 
-docs: ## write docs/metrics.md from the catalogue of metrics, docs/troubleshooting.md from the list of causes
+docs: ## write the generated pages: docs/metrics.md, docs/resources.md, docs/troubleshooting.md
 	cargo run --locked -p causeway-metrics --example docs
+	cargo run --locked -p causeway-api --example docs
 	cargo run --locked -p causeway-diagnosis --example causes
 
 fmt: ## format all code

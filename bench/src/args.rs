@@ -12,14 +12,18 @@ pub enum Suite {
     Plan,
     /// Encoded sizes of objects.
     Sizes,
-    /// Programming a kernel: rates, whole pipelines, checks, memory.
+    /// Programming a kernel: rates, whole pipelines, checks.
     Apply,
     /// What a path between pods costs: round trips, connections, bytes, against what others use.
     Path,
-    /// From an event to traffic, on real API servers.
+    /// From an event to traffic, with objects in files and on real API servers.
     Converge,
-    /// Many nodes at real API servers: time, memory, writes.
+    /// Faults: how long packets have no way.
+    Fail,
+    /// Many nodes at real API servers: time, memory, writes; and by counting, more than a machine holds.
     Scale,
+    /// What each program holds, idle and at scale.
+    Memory,
 }
 
 /// What to do.

@@ -72,8 +72,8 @@ fn list<'a>(text: &mut String, title: &str, rows: impl Iterator<Item = (&'a Sect
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::Estimate;
     use causeway_lab::machine::Watch;
+    use causeway_pathbench::statistics::Estimate;
 
     fn report() -> Report {
         let row = |what: &str, median: f64| {

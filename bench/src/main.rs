@@ -14,7 +14,6 @@ mod measure;
 mod plot;
 mod report;
 mod row;
-mod statistics;
 mod suite;
 
 use std::process::ExitCode;

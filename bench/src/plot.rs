@@ -119,7 +119,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::Estimate;
+    use causeway_pathbench::statistics::Estimate;
 
     fn section() -> Section {
         let row = |what, median: f64| {

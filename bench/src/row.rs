@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::statistics::Estimate;
+use causeway_pathbench::statistics::Estimate;
 
 /// Bytes of a mebibyte.
 pub const MIB: f64 = 1024.0 * 1024.0;

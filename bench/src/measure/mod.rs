@@ -11,6 +11,7 @@ mod rate;
 mod single_changes;
 mod sizes;
 mod stored;
+mod totals;
 mod writer;
 
 use anyhow::Result;
@@ -26,6 +27,7 @@ pub use pipeline::{Pipeline, Round};
 pub use rate::{Entry, Rates, Trial, Writer};
 pub use single_changes::{Change, Changed, SingleChanges};
 pub use sizes::Sizes;
+pub use totals::{Counted, Totals};
 pub use writer::{Writing, Written};
 
 /// Does the measurement of this name; `None` if there is none.
@@ -41,6 +43,7 @@ pub fn by_name(name: &str, input: &str) -> Option<Result<String>> {
         Rates::NAME => measure::<Rates>(input),
         SingleChanges::NAME => measure::<SingleChanges>(input),
         Sizes::NAME => measure::<Sizes>(input),
+        Totals::NAME => measure::<Totals>(input),
         Writing::NAME => measure::<Writing>(input),
         _ => return None,
     })

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::child::{Measurement, Place};
 use crate::clock::{Spent, timed, timed_children};
 use crate::measure::network::{command, make_underlay};
-use crate::statistics::Random;
+use causeway_pathbench::statistics::Random;
 
 const DEVICE: Device = Device::ALL[0];
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);

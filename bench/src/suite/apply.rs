@@ -7,8 +7,8 @@ use crate::child::run;
 use crate::measure::{Convergence, Pipeline, Round, Stack};
 use crate::report::Section;
 use crate::row::{Row, Unit};
-use crate::statistics::median;
 use crate::suite::plan::grouped;
+use causeway_pathbench::statistics::median;
 
 /// P2P nodes with many peers: from empty, one change, no change, removal.
 ///

@@ -1,6 +1,8 @@
 //! Which measurements are taken, and which figures and bounds follow.
 
 mod apply;
+mod counted;
+mod fail;
 mod live;
 mod memory;
 mod path;
@@ -20,17 +22,21 @@ use causeway_lab::machine::Watch;
 type Measured = fn(&Options) -> Result<Vec<Section>>;
 
 /// All sections in order.
-const SECTIONS: [(Suite, &str, Measured); 10] = [
+const SECTIONS: [(Suite, &str, Measured); 14] = [
     (Suite::Plan, "full plans", |options| one(plan::full(options))),
     (Suite::Plan, "single changes", |options| one(plan::single(options))),
     (Suite::Sizes, "object sizes", |options| one(sizes::section(options))),
     (Suite::Apply, "apply rates", |options| one(rates::section(options))),
     (Suite::Apply, "one node's pipeline", |options| one(apply::section(options))),
-    (Suite::Apply, "agent memory", |options| one(memory::section(options))),
     (Suite::Path, "paths between pods", path::sections),
     (Suite::Converge, "joining nodes", |options| one(live::joins(options))),
+    (Suite::Converge, "changes of clusters", live::changes),
+    (Suite::Fail, "faults", |options| one(fail::section(options))),
     (Suite::Scale, "a large member", |options| one(live::members(options))),
     (Suite::Scale, "a large hub", |options| one(live::hub(options))),
+    (Suite::Scale, "what is counted", |options| one(counted::section(options))),
+    (Suite::Memory, "agent memory", |options| one(memory::section(options))),
+    (Suite::Memory, "idle programs", |options| one(live::idle(options))),
 ];
 
 fn one(section: Result<Section>) -> Result<Vec<Section>> {

@@ -7,7 +7,7 @@ use crate::child::run;
 use crate::measure::{Change, Changed, ClusterSet, FullPlan, Mix, SingleChanges};
 use crate::report::Section;
 use crate::row::{MIB, Row, Unit};
-use crate::statistics::{growth_exponent, median, quantile};
+use causeway_pathbench::statistics::{growth_exponent, median, quantile};
 
 /// The size that bounds speak of.
 const LARGEST: usize = 100_000;

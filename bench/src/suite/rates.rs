@@ -8,7 +8,7 @@ use crate::clock::Spent;
 use crate::measure::{Entry, Rates, Trial, Writer};
 use crate::report::Section;
 use crate::row::{Row, Unit};
-use crate::statistics::{Estimate, median};
+use causeway_pathbench::statistics::{Estimate, median};
 
 /// Rates of all kinds of entries, and their quotients with those of iproute2.
 ///

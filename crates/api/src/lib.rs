@@ -27,6 +27,7 @@ mod node_config;
 mod object;
 mod ownership;
 mod peer_slice;
+pub mod reference;
 mod rtt;
 mod selector;
 mod status;

@@ -170,3 +170,14 @@ fn names_status_and_columns_are_there_and_meet_nobody_elses() {
         .collect();
     assert_eq!(shown, ["REMOTE", "VIA", "TRANSPORT", "READY", "RTT", "AGE"]);
 }
+
+#[test]
+fn the_page_of_resources_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/resources.md");
+    let there = std::fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(
+        there,
+        causeway_api::reference::page().unwrap(),
+        "docs/resources.md is not current; run: cargo run -p causeway-api --example docs"
+    );
+}

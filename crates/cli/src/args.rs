@@ -43,6 +43,7 @@ pub enum Command {
     Leave(crate::leave::LeaveArgs),
     Version(crate::version::VersionArgs),
     Gather(Box<crate::gather::GatherArgs>),
+    Bench(crate::bench::BenchArgs),
     Completion(CompletionArgs),
     Man(ManArgs),
     Schema(SchemaArgs),

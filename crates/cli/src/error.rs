@@ -161,6 +161,12 @@ pub enum Error {
         /// Why, and what to do.
         why: String,
     },
+    /// Nothing could be measured.
+    #[error("{0}")]
+    Bench(String),
+    /// Flags that make no sense together.
+    #[error("{0}")]
+    Usage(String),
     /// Nothing at all could be gathered.
     #[error("nothing could be had: {0}")]
     Nothing(String),
@@ -235,6 +241,7 @@ impl Error {
             | Error::NoContext { .. }
             | Error::File { .. }
             | Error::NoChange(_)
+            | Error::Usage(_)
             | Error::NoSuchObject { .. }
             | Error::OtherCluster { .. } => true,
             Error::NodeNotPlanned { .. }
@@ -245,6 +252,7 @@ impl Error {
             | Error::Written { .. }
             | Error::Object { .. }
             | Error::Nothing(_)
+            | Error::Bench(_)
             | Error::Program { .. }
             | Error::Leaving(_)
             | Error::Timeout { .. }

@@ -10,6 +10,7 @@
 mod access;
 mod apply;
 mod args;
+mod bench;
 mod complete;
 mod credential;
 mod doctor;
@@ -40,6 +41,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use args::{Cli, Command};
+use bench::{Bench, BenchArgs};
 use error::Error;
 use install::{InstallArgs, What};
 pub use reference::markdown;
@@ -104,6 +106,9 @@ fn run(name: &'static str, arguments: &[OsString]) -> Result<Outcome, Error> {
         Command::Leave(args) => show(&wait_for(leave::run(&args))?, args.output, 0),
         Command::Version(args) => show(&version::run(&args)?, args.output, 0),
         Command::Gather(args) => show(&gather::run(&args)?, args.output, 0),
+        Command::Bench(BenchArgs { what: Bench::Nodes(args) }) => show(&bench::nodes(&args)?, args.output, 0),
+        Command::Bench(BenchArgs { what: Bench::Serve(args) }) => bench::answer(&args),
+        Command::Bench(BenchArgs { what: Bench::Run(args) }) => show(&bench::ask(&args)?, args.output, 0),
         Command::Completion(args) => {
             let mut script = Vec::new();
             let word = name.replace(' ', "-");

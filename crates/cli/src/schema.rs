@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use crate::bench::BenchReport;
 use crate::doctor::DoctorReport;
 use crate::explain::Explanation;
 use crate::gather::GatherReport;
@@ -26,6 +27,8 @@ pub enum Of {
     Version,
     /// `causeway gather`
     Gather,
+    /// `causeway bench`
+    Bench,
 }
 
 impl Of {
@@ -38,6 +41,7 @@ impl Of {
             Of::Doctor => "doctor",
             Of::Version => "version",
             Of::Gather => "gather",
+            Of::Bench => "bench",
         }
     }
 
@@ -51,6 +55,7 @@ impl Of {
             Of::Doctor => generator.into_root_schema_for::<DoctorReport>(),
             Of::Version => generator.into_root_schema_for::<VersionReport>(),
             Of::Gather => generator.into_root_schema_for::<GatherReport>(),
+            Of::Bench => generator.into_root_schema_for::<BenchReport>(),
         };
         schema.to_value()
     }

@@ -23,6 +23,17 @@ pub enum Overlay {
     Local,
 }
 
+impl Overlay {
+    /// The device group of its devices (`ip link set … group`). Rules know devices by it: a number that a packet's
+    /// device holds is compared faster than a name, and stays when a device is made anew.
+    pub fn group(self) -> u32 {
+        match self {
+            Overlay::Bridge => 4876,
+            Overlay::Local => 4877,
+        }
+    }
+}
+
 /// One of the four tunnel devices that a node may have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Device {

@@ -168,8 +168,8 @@ pub struct ObservedDevice {
     pub index: u32,
     /// Its attributes.
     pub vxlan: Vxlan,
-    /// Whether it carries our alias. One that has lost it is ours as long as it was seen with it before, under the
-    /// same index.
+    /// Whether it carries our alias and is in its overlay's device group. One that has lost the alias is ours as long as it
+    /// was seen with it before, under the same index.
     pub marked: bool,
 }
 

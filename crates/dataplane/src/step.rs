@@ -115,8 +115,13 @@ impl fmt::Display for Step {
             Step::SetSysctl(Sysctl(path), value) => write!(f, "sysctl -w {path}={value}"),
             Step::AddDevice(device, v) => write!(
                 f,
-                "ip link add {device} address {} mtu {} alias {LINK_ALIAS} up type vxlan id {} dstport {} local {} nolearning",
-                v.mac, v.mtu, v.vni, v.port, v.local
+                "ip link add {device} address {} mtu {} alias {LINK_ALIAS} group {} up type vxlan id {} dstport {} local {} nolearning",
+                v.mac,
+                v.mtu,
+                device.overlay.group(),
+                v.vni,
+                v.port,
+                v.local
             ),
             Step::SetDevice(device, v) => write!(
                 f,

@@ -89,7 +89,8 @@ fn lost_some(way: &str, path: &PathEvidence) -> String {
 }
 
 fn loses_full_size(path: &PathEvidence) -> bool {
-    path.full_sent >= FULL && path.full_answered == 0 && path.answered > 0
+    // Where small ones are lost too, size is not what matters.
+    path.full_sent >= FULL && path.full_answered == 0 && path.answered > 0 && !is_lossy(path)
 }
 
 fn lost_full_size(way: &str, path: &PathEvidence) -> String {

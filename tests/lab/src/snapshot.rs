@@ -191,14 +191,24 @@ fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
             let known = lines.len();
             lines.extend(surplus(a, b, "gone"));
             lines.extend(surplus(b, a, "new"));
-            // Only of rules does the order mean something.
-            if lines.len() == known && path == "/nftables/nftables" && a != b {
-                lines.push(format!("{path}: another order"));
+            if lines.len() == known && path == "/nftables/nftables" && rules(a) != rules(b) {
+                lines.push(format!("{path}: rules in another order"));
             }
         }
         _ if before != after => lines.push(format!("{path}: {before} became {after}")),
         _ => {}
     }
+}
+
+/// The rules of each chain of `nft -j list ruleset`, as they follow one another: only there does the order
+/// mean something. Which table was loaded first is no matter.
+fn rules(ruleset: &[Value]) -> BTreeMap<[&str; 3], Vec<&Value>> {
+    let mut found: BTreeMap<[&str; 3], Vec<&Value>> = BTreeMap::new();
+    for rule in ruleset.iter().filter_map(|object| object.get("rule")) {
+        let chain = ["family", "table", "chain"].map(|part| rule[part].as_str().unwrap_or_default());
+        found.entry(chain).or_default().push(rule);
+    }
+    found
 }
 
 /// Reads what [`take`] printed.
@@ -236,5 +246,19 @@ mod tests {
         let mut lost = snapshot([7, 3, 4]);
         lost["routes4"][0]["nhid"] = json!(3);
         assert!(!difference(&without_numbers(&one), &without_numbers(&lost)).is_empty());
+    }
+
+    #[test]
+    fn the_order_of_rules_counts_and_that_of_tables_does_not() {
+        let table = |name: &str, verdicts: [&str; 2]| {
+            let rule = |verdict: &str| json!({"rule": {"family": "ip", "table": name, "chain": "c", "expr": [{verdict: null}]}});
+            [json!({"table": {"family": "ip", "name": name}}), rule(verdicts[0]), rule(verdicts[1])]
+        };
+        let ruleset = |tables: [[Value; 3]; 2]| json!({"nftables": {"nftables": tables.concat()}});
+        let ours = || table("ours", ["accept", "drop"]);
+        let theirs = || table("theirs", ["accept", "drop"]);
+        let before = ruleset([ours(), theirs()]);
+        assert_eq!(difference(&before, &ruleset([theirs(), ours()])), Vec::<String>::new());
+        assert!(!difference(&before, &ruleset([table("ours", ["drop", "accept"]), theirs()])).is_empty());
     }
 }

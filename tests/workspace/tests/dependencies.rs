@@ -76,6 +76,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("causeway-probing", &["libc", "nix", "thiserror", "tokio", "tracing"]),
+    ("causeway-pathbench", &["schemars", "serde", "thiserror"]),
     // Numbers only: who has them puts them in.
     ("causeway-metrics", &["prometheus-client"]),
 ];

@@ -63,3 +63,37 @@ fn files_stay_readable_in_size() {
         assert!(lines <= 700, "{} has {lines} lines; split it by what it is about", path.display());
     }
 }
+
+/// Files whose words of several humps are reasons of conditions.
+const REASONS: [&str; 9] = [
+    "agent/src/report.rs",
+    "agent/src/converge.rs",
+    "agent/src/gateways.rs",
+    "controller-manager/src/statuses.rs",
+    "crates/api/src/conditions.rs",
+    "crates/dataplane/src/desired/notice.rs",
+    "crates/discovery/src/cluster.rs",
+    "crates/model/src/finding.rs",
+    "network-manager/src/outputs.rs",
+];
+
+#[test]
+fn every_reason_of_a_condition_is_documented() {
+    let page = fs::read_to_string(root().join("docs/conditions.md")).expect("docs/conditions.md");
+    let mut found = 0;
+    for file in REASONS {
+        let text = fs::read_to_string(root().join(file)).expect(file);
+        let code = text.split("mod tests {").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for word in lines.flat_map(|line| line.split('"').skip(1).step_by(2)) {
+            let capitals = word.chars().filter(char::is_ascii_uppercase).count();
+            let is_word = word.chars().all(|c| c.is_ascii_alphanumeric());
+            let begins = word.starts_with(|c: char| c.is_ascii_uppercase());
+            if is_word && begins && capitals > 1 && word.chars().any(|c| c.is_ascii_lowercase()) {
+                found += 1;
+                assert!(page.contains(&format!("`{word}`")), "{file}: {word} is not in docs/conditions.md");
+            }
+        }
+    }
+    assert!(found > 40, "only {found} reasons were found");
+}

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::namespace::{processors, within};
-use super::schedule::schedule;
 use super::{Path, servers};
 use crate::child::{Measurement, Place};
 use causeway_lab::machine::busy_seconds;
+use causeway_pathbench::schedule::{Turn, schedule};
 
 /// Transfers over several paths.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl Measurement for Bulk {
         let affinity = format!("{last},{first}");
         let _servers: Vec<Server> =
             servers(&self.paths).into_iter().map(Server::start).collect::<Result<_>>()?;
-        let transfer = |turn: super::schedule::Turn| {
+        let transfer = |turn: Turn| {
             let path = &self.paths[turn.path];
             let before = busy_seconds();
             let answer = within(&path.from, || self.client(path, &affinity))

@@ -14,11 +14,11 @@ use causeway_lab::ECHO_PORT;
 use serde::{Deserialize, Serialize};
 
 use super::namespace::{enter, pin, processors, within};
-use super::schedule::schedule;
 use super::{Path, servers};
 use crate::child::{Measurement, Place};
 use crate::clock::thread_time;
-use crate::statistics::median;
+use causeway_pathbench::schedule::{Turn, schedule};
+use causeway_pathbench::statistics::median;
 
 /// How long an answer may take before the path counts as broken.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -105,7 +105,7 @@ impl Measurement for Exchanges {
         let servers: Vec<(&str, Server)> =
             servers(&self.paths).into_iter().map(server).collect::<Result<_>>()?;
         let turns = schedule(self.rounds, self.paths.len(), self.seed);
-        let slice = |turn: super::schedule::Turn| {
+        let slice = |turn: Turn| {
             let path = &self.paths[turn.path];
             let server = servers.iter().find(|(name, _)| *name == path.to).context("a server")?;
             let taken = within(&path.from, || {

@@ -6,7 +6,6 @@
 mod bulk;
 mod exchange;
 mod namespace;
-mod schedule;
 mod walk;
 
 use std::net::IpAddr;

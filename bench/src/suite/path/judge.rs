@@ -1,6 +1,6 @@
 //! From slices to figures: quotients of each round, the control, and when a run is no ground for a verdict.
 
-use crate::statistics::Estimate;
+use causeway_pathbench::statistics::Estimate;
 
 /// By how much a layout may differ from itself in a run that is to be believed.
 pub const CONTROL: f64 = 0.02;

@@ -19,8 +19,8 @@ use crate::child::run_in;
 use crate::measure::{Bulk, Counter, Exchanges, Mode, Path, Placement, Walk};
 use crate::report::Section;
 use crate::row::{Row, Unit};
-use crate::statistics::{Estimate, median};
 use causeway_lab::machine::load_average;
+use causeway_pathbench::statistics::{Estimate, median};
 
 /// From which the order of all slices follows.
 const SEED: u64 = 20_261_128;

@@ -18,6 +18,7 @@ pub struct Link {
     mtu: u32,
     link_type: &'static str,
     address: String,
+    group: String,
     ifalias: &'static str,
     linkinfo: LinkInfo,
 }
@@ -67,6 +68,7 @@ pub fn links(desired: &Desired) -> Vec<Link> {
         mtu: vxlan.mtu,
         link_type: "ether",
         address: vxlan.mac.to_string(),
+        group: device.overlay.group().to_string(),
         ifalias: LINK_ALIAS,
         linkinfo: LinkInfo {
             info_kind: "vxlan",

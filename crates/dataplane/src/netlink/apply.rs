@@ -182,7 +182,7 @@ fn request(step: &Step) -> (&'static str, u16, u16) {
 fn write(body: &mut Body<'_>, step: &Step, index: u32, length: Option<u8>) {
     let host = |address: &IpAddr| length.unwrap_or(Family::of(*address).bits());
     match step {
-        Step::SetDevice(_, vxlan) => body.typed(&link::change(index, vxlan)),
+        Step::SetDevice(device, vxlan) => body.typed(&link::change(index, *device, vxlan)),
         Step::SetMac(_, mac) => body.typed(&link::change_mac(index, *mac)),
         Step::DelDevice(_) => body.typed(&link::remove(index)),
         Step::AddAddress(_, address) | Step::DelAddress(_, address) => {

@@ -35,6 +35,8 @@ pub(super) struct Link {
     pub mtu: u32,
     /// IPv4 reverse path filter of the link alone.
     pub rp_filter: Option<u8>,
+    /// Its device group.
+    pub group: u32,
     /// The VXLAN device of ours that this is.
     pub ours: Option<(Device, Vxlan)>,
     /// A VXLAN device with one of our names, but without our alias.
@@ -53,6 +55,7 @@ pub(super) fn parse(payload: &[u8]) -> Result<Link, Malformed> {
             libc::IFLA_MTU => link.mtu = attribute.u32()?,
             libc::IFLA_ADDRESS => mac = attribute.mac().ok(),
             libc::IFLA_IFALIAS => alias = attribute.text(),
+            libc::IFLA_GROUP => link.group = attribute.u32()?,
             libc::IFLA_AF_SPEC => link.rp_filter = rp_filter(attribute.nested())?,
             libc::IFLA_LINKINFO => {
                 for info in attribute.nested() {
@@ -130,6 +133,7 @@ pub(super) fn create(device: Device, vxlan: &Vxlan) -> LinkMessage {
     let mut message = named(device.name());
     message.attributes.push(LinkAttribute::Address(vxlan.mac.0.to_vec()));
     message.attributes.push(LinkAttribute::Mtu(vxlan.mtu));
+    message.attributes.push(LinkAttribute::Group(device.overlay.group()));
     message.attributes.push(info(vec![
         InfoVxlan::Id(vxlan.vni.0),
         local(vxlan.local),
@@ -160,11 +164,15 @@ pub(super) fn set_up(index: u32, up: bool) -> LinkMessage {
     message
 }
 
-/// The request that sets MTU, up and our alias. It does not name the MAC: at the very mention of one the kernel
-/// forgets all neighbours of the device.
-pub(super) fn change(index: u32, vxlan: &Vxlan) -> LinkMessage {
+/// The request that sets MTU, up, our alias and the device group. It does not name the MAC: at the very mention of one
+/// the kernel forgets all neighbours of the device.
+pub(super) fn change(index: u32, device: Device, vxlan: &Vxlan) -> LinkMessage {
     let mut message = set_up(index, vxlan.up);
-    message.attributes = vec![LinkAttribute::Mtu(vxlan.mtu), LinkAttribute::IfAlias(LINK_ALIAS.to_owned())];
+    message.attributes = vec![
+        LinkAttribute::Mtu(vxlan.mtu),
+        LinkAttribute::IfAlias(LINK_ALIAS.to_owned()),
+        LinkAttribute::Group(device.overlay.group()),
+    ];
     message
 }
 

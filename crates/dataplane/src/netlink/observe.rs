@@ -72,7 +72,7 @@ fn sort_links(observed: &mut Observed, links: Vec<Link>, lost_mark: &[u32]) -> R
     let all = sysctl::rp_filter_of_all()?;
     for link in links {
         if let Some((device, vxlan)) = link.ours {
-            let marked = !lost_mark.contains(&link.index);
+            let marked = !lost_mark.contains(&link.index) && link.group == device.overlay.group();
             observed.devices.insert(device, ObservedDevice { index: link.index, vxlan, marked });
             continue;
         }

@@ -64,14 +64,6 @@ pub fn comment(rule: &Rule) -> String {
     format!("{} #{:08x}", rule.comment, Digest::of(rule).0)
 }
 
-/// The link name that begins those of both devices of an overlay.
-pub fn device_stem(overlay: Overlay) -> &'static str {
-    match overlay {
-        Overlay::Bridge => "vx-bridge",
-        Overlay::Local => "vx-local",
-    }
-}
-
 /// Writes the expressions of `rule` as list elements.
 pub fn write(body: &mut Body<'_>, rule: &Rule) {
     let mut writer = Writer { body, family: None };
@@ -184,10 +176,10 @@ impl Writer<'_, '_> {
 
     fn condition(&mut self, condition: &Match) {
         match condition {
-            Match::In(overlay) => self.device(NFT_META_IIFNAME, NFT_CMP_EQ, *overlay),
-            Match::NotIn(overlay) => self.device(NFT_META_IIFNAME, NFT_CMP_NEQ, *overlay),
-            Match::Out(overlay) => self.device(NFT_META_OIFNAME, NFT_CMP_EQ, *overlay),
-            Match::NotOut(overlay) => self.device(NFT_META_OIFNAME, NFT_CMP_NEQ, *overlay),
+            Match::In(overlay) => self.device(NFT_META_IIFGROUP, NFT_CMP_EQ, *overlay),
+            Match::NotIn(overlay) => self.device(NFT_META_IIFGROUP, NFT_CMP_NEQ, *overlay),
+            Match::Out(overlay) => self.device(NFT_META_OIFGROUP, NFT_CMP_EQ, *overlay),
+            Match::NotOut(overlay) => self.device(NFT_META_OIFGROUP, NFT_CMP_NEQ, *overlay),
             Match::Of(family) => self.family(*family),
             Match::Source(family, address) => self.address(Field::Source, *family, address),
             Match::Destination(family, address) => self.address(Field::Destination, *family, address),
@@ -282,8 +274,7 @@ impl Writer<'_, '_> {
 
     fn device(&mut self, key: u32, operator: u32, overlay: Overlay) {
         self.meta(key);
-        // Compared without the zero byte that ends a name: any name that begins so.
-        self.compare(operator, device_stem(overlay).as_bytes());
+        self.compare(operator, &overlay.group().to_ne_bytes());
     }
 
     /// Makes sure, once, that the packet is of `family`.

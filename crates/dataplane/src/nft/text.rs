@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Mac, Prefix};
 
-use super::expression::{INNER_SOURCE_MAC, VNI, comment, device_stem, octets};
+use super::expression::{INNER_SOURCE_MAC, VNI, comment, octets};
 use super::foreign::{COMMENT, Direction, ForeignAccept};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};
@@ -203,10 +203,10 @@ impl Display for Statements<'_> {
 impl Display for Match {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Match::In(overlay) => write!(f, "iifname \"{}*\"", device_stem(*overlay)),
-            Match::NotIn(overlay) => write!(f, "iifname != \"{}*\"", device_stem(*overlay)),
-            Match::Out(overlay) => write!(f, "oifname \"{}*\"", device_stem(*overlay)),
-            Match::NotOut(overlay) => write!(f, "oifname != \"{}*\"", device_stem(*overlay)),
+            Match::In(overlay) => write!(f, "iifgroup {}", overlay.group()),
+            Match::NotIn(overlay) => write!(f, "iifgroup != {}", overlay.group()),
+            Match::Out(overlay) => write!(f, "oifgroup {}", overlay.group()),
+            Match::NotOut(overlay) => write!(f, "oifgroup != {}", overlay.group()),
             Match::Of(Family::V4) => f.write_str("meta nfproto ipv4"),
             Match::Of(Family::V6) => f.write_str("meta nfproto ipv6"),
             Match::Source(family, address) => write!(f, "{} saddr {address}", protocol(*family)),

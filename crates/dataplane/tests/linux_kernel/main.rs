@@ -3,6 +3,7 @@
 mod counters;
 mod drift;
 mod facts;
+mod interrupted;
 mod large;
 mod monitor;
 mod steps;

@@ -371,7 +371,7 @@ fn tunnel_packets_are_taken_from_known_vteps_only_and_are_not_tracked() {
     addresses(&node, "eth0", &["192.0.2.1/24"]);
     let tunnel = |namespace: &Namespace, (local, mac): (&str, u8), n: u8, peer: &str, other: u8| {
         namespace.run(&format!(
-            "ip link add vx-bridge address 02:c5:c6:12:{n:02x}:{mac:02x} type vxlan id 54 dstport 4876 local {local} nolearning
+            "ip link add vx-bridge address 02:c5:c6:12:{n:02x}:{mac:02x} group 4876 type vxlan id 54 dstport 4876 local {local} nolearning
              ip link set vx-bridge up
              ip address add 198.18.{n}.1/32 dev vx-bridge
              ip route add 198.18.{other}.1 dev vx-bridge src 198.18.{n}.1

@@ -191,6 +191,12 @@ pub fn join(left: End<'_>, right: End<'_>) {
         right.path
     ));
     right.run(&format!("ip link set {right_name} up"));
+    // Rules know tunnels by their group.
+    for (namespace, name) in [(left, left_name), (right, right_name)] {
+        if let Some(device) = Device::from_name(name) {
+            namespace.run(&format!("ip link set {name} group {}", device.overlay.group()));
+        }
+    }
 }
 
 /// Gives `namespace` the neighbour `address` behind `device`, without asking for it: nothing but known

@@ -24,6 +24,7 @@ const EACH: &[Row] = drifts![
     "device-set-down": "tunnel device set down", "ip link set vx-bridge down";
     "device-mac-changed": "MAC of the tunnel device changed", "ip link set vx-bridge address 02:00:00:00:00:77";
     "device-alias-changed": "link alias of the tunnel device changed", "ip link set vx-bridge alias other";
+    "device-group-changed": "group of the tunnel device changed", "ip link set vx-bridge group 7";
     "fdb-removed": "forwarding entry removed",
         "mac=$(bridge fdb show dev vx-bridge | awk '/dst 172.16.8.11 / {print $1; exit}'); bridge fdb del $mac dev vx-bridge";
     "fdb-changed": "forwarding entry changed",
@@ -102,12 +103,14 @@ const FOREIGN: Row = Row {
     fault: "things of others that look like ours, and one of ours changed",
     class: Class::Drift,
     kind: Kind::Once(Case {
+        // The reverse path filter of another's tunnel is loosened by us, as a CNI's tunnel may need: so it is loose before.
         before: &[Act::Run(
             NODE,
             "ip route add 203.0.113.0/24 dev eth0 table 4876
 ip rule add priority 4870 table 4876
 ip nexthop add id 4876 dev eth0
 ip link add vx-other type vxlan id 77 dstport 4999 local 127.0.0.1
+sysctl -qw net.ipv4.conf.vx-other.rp_filter=2
 nft add table ip causeway; nft add chain ip causeway prerouting",
         )],
         mend: &[Act::Run(

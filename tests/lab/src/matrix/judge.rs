@@ -77,7 +77,10 @@ pub struct Outcome {
     /// The longest outages; `None` if there is nothing to measure.
     pub gaps: Option<Gaps>,
     /// What the fault may cost.
-    pub bound: String,
+    pub bound: Bound,
+    /// Whether the bound holds for the time until the state is right, too.
+    #[serde(skip)]
+    pub repaired: bool,
     /// What dealt with it.
     pub recovered_by: String,
     /// Milliseconds from the fault until what is expected had come about.
@@ -128,7 +131,8 @@ pub(super) fn judge(row: &Row, bound: Bound, repaired: bool, measured: Measured)
         sent,
         lost,
         gaps,
-        bound: bound.words(),
+        bound,
+        repaired,
         recovered_by: by,
         recovered_after: took.map(|took| took.as_millis() as u64),
         flows_moved: moved,

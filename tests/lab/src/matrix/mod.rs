@@ -29,7 +29,7 @@ pub(crate) use command::{FaultsArgs, main};
 pub use judge::{Gaps, Outcome};
 pub(crate) use load::burn;
 pub use report::MatrixReport;
-pub use row::{Class, Row};
+pub use row::{Bound, Class, Row};
 pub use run::{Matrix, Settings};
 
 /// All rows, in the order in which they are run.

@@ -132,7 +132,7 @@ fn cells(row: &Outcome) -> [String; 8] {
         count(row.sent),
         count(row.lost),
         gaps,
-        row.bound.clone(),
+        row.bound.words(),
         format!("{}{after}", row.recovered_by),
         moved,
         verdict,
@@ -143,6 +143,7 @@ fn cells(row: &Outcome) -> [String; 8] {
 mod tests {
     use super::*;
     use crate::machine::Watch;
+    use crate::matrix::row::Bound;
 
     fn outcome(misses: &[&str]) -> Outcome {
         Outcome {
@@ -151,7 +152,8 @@ mod tests {
             sent: 1000,
             lost: 7,
             gaps: Some(Gaps { count: 3, p50: 10, p99: 30, max: 31 }),
-            bound: "≤ 500 ms".to_owned(),
+            bound: Bound::Within(500),
+            repaired: false,
             recovered_by: "failover".to_owned(),
             recovered_after: Some(412),
             flows_moved: Some(Moved { stayed: 16, moved: 0 }),

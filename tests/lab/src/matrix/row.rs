@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use super::paths::Path;
 
 /// What a fault is about.
@@ -106,7 +108,7 @@ pub(super) enum Heard {
 
 /// What a fault may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Bound {
+pub enum Bound {
     /// No packet.
     Lossless,
     /// So many milliseconds from the first lost packet to the next answered one, and until the state is right.
@@ -116,12 +118,18 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    pub fn words(self) -> String {
+    pub(super) fn words(self) -> String {
         match self {
             Bound::Lossless => "0 lost".to_owned(),
             Bound::Within(milliseconds) => format!("≤ {milliseconds} ms"),
             Bound::Reported => "reported".to_owned(),
         }
+    }
+}
+
+impl Serialize for Bound {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.words())
     }
 }
 

@@ -9,6 +9,7 @@ mod common;
 mod bed;
 
 mod addresses;
+mod bench;
 mod failover;
 mod families;
 mod lifecycle;
@@ -16,4 +17,5 @@ mod modes;
 mod overlap;
 mod refused;
 mod services;
+mod silent;
 mod spoofed;

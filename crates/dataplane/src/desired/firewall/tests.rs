@@ -185,7 +185,7 @@ fn several_pod_prefixes_of_a_node_become_a_set() {
     node.local_pods = prefixes(&["10.1.1.0/26", "10.1.7.64/26"]);
     let ruleset = ruleset(&node, &around(&["vx-bridge"]));
     assert!(ruleset.to_string().contains("elements = { 10.1.1.0/26, 10.1.7.64/26 }"));
-    let first = "oifname \"vx-bridge*\" ip saddr @local_pods4 snat ip to ip saddr";
+    let first = "oifgroup 4876 ip saddr @local_pods4 snat ip to ip saddr";
     assert_eq!(rules(&ruleset, "nat_postrouting")[0], first);
 }
 
@@ -199,7 +199,7 @@ fn a_packet_that_is_not_ours_leaves_early() {
         let ruleset = ruleset(&node(role), &around(names));
         let exits = |chain: &str| {
             let rules = rules(&ruleset, chain);
-            rules.iter().position(|rule| rule.starts_with("iifname != ") && rule.ends_with(" accept"))
+            rules.iter().position(|rule| rule.starts_with("iifgroup != ") && rule.ends_with(" accept"))
         };
         // Ahead of it only the rules about the port of each device, and the one that looks where IPv6
         // packets go.
@@ -253,7 +253,7 @@ fn the_mark_is_gone_before_addresses_are_rewritten() {
         rules(&ruleset(&node, &around(&["vx-bridge", "vx-local"])), "filter_postrouting"),
         [
             "meta mark & 0x00001000 == 0x00001000 meta mark set meta mark & 0xffffefff",
-            "oifname != \"vx-bridge*\" accept",
+            "oifgroup != 4876 accept",
             "ip saddr 10.1.0.0/16 ip saddr set ip saddr & 0.0.255.255 | 100.64.0.0",
         ]
     );

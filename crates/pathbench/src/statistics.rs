@@ -3,6 +3,7 @@
 //! Nothing here measures. Random choices come from a generator with a fixed seed, so that the same
 //! samples always give the same interval.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How often samples are drawn anew for an interval.
@@ -18,7 +19,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,7 +29,7 @@ impl Random {
 
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
+        (self.number() % end.max(1) as u64) as usize
     }
 
     /// Puts `items` into random order.
@@ -40,7 +41,7 @@ impl Random {
 }
 
 /// A median and the interval in which it lies with 95 % confidence.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimate {
     /// The median of the samples.

@@ -1,0 +1,45 @@
+//! The suites that bring whole clustersets up, from end to end, with sizes that say nothing about speed.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn events_lead_to_traffic_and_programs_have_figures() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
+    command.args(["--suite", "converge", "--suite", "memory", "--quick", "--report"]).arg(directory.path());
+    let output = command.output().unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let report =
+        fs::read_to_string(directory.path().join("report.json")).unwrap_or_else(|_| panic!("{said}"));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["failures"].as_array().unwrap().len(), 0, "{said}");
+    let figure = |title: &str, what: &str| {
+        let section = report["sections"].as_array().unwrap().iter().find(|section| section["title"] == title);
+        let rows = section.unwrap_or_else(|| panic!("{title}: {said}"))["rows"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["what"] == what);
+        row.unwrap_or_else(|| panic!("{title}: {what}: {said}"))["value"].as_f64().unwrap()
+    };
+    for plane in ["in files", "at API servers"] {
+        let title = format!("Changes of clusters, objects {plane}");
+        for what in ["a mode switched: median", "a CIDR added: median", "a cluster joins: median"] {
+            assert!(figure(&title, what) > 0.0, "{title}: {what}: {said}");
+        }
+    }
+    let title = "Changes of clusters, objects at API servers";
+    for what in [
+        "a mode switched: writes at the hub",
+        "a CIDR added and taken away: bytes that the hub tells to watches",
+    ] {
+        assert!(figure(title, what) >= 1.0, "{what}: {said}");
+    }
+    for program in ["network-manager", "controller-manager", "agent of a gateway"] {
+        let mib = figure("Idle programs", &format!("{program}: memory")) / (1024.0 * 1024.0);
+        assert!((2.0..500.0).contains(&mib), "{program}: {mib} MiB");
+    }
+}
