@@ -70,9 +70,10 @@ lint: deps ## formatting, clippy, documentation, allowed dependencies
 crds: ## write deploy/crds from the Rust types
 	cargo run --locked -p causeway-api --example crds
 
-docs: ## write docs/metrics.md from the catalogue of metrics, docs/resources.md from the types of the custom resources
+docs: ## write the generated pages: docs/metrics.md, docs/resources.md, docs/troubleshooting.md
 	cargo run --locked -p causeway-metrics --example docs
 	cargo run --locked -p causeway-api --example docs
+	cargo run --locked -p causeway-diagnosis --example causes
 
 fmt: ## format all code
 	cargo fmt --all

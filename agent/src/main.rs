@@ -4,6 +4,7 @@ mod args;
 mod atomic;
 mod converge;
 mod drift;
+mod examination;
 mod gateways;
 mod last_known;
 mod plans;

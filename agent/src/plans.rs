@@ -166,7 +166,7 @@ impl Plans {
                     self.changed |= self.slices.put(key.name.clone(), plan);
                 }
             }
-            Object::ClusterSet(_) | Object::Cluster(_) | Object::ClusterNode(_) => {}
+            Object::ClusterSet(_) | Object::Cluster(_) | Object::ClusterNode(_) | Object::Diagnosis(_) => {}
         }
         self.complain(key, complaints);
     }
@@ -176,7 +176,7 @@ impl Plans {
             Kind::NodeConfig => self.config = None,
             Kind::ClusterLink => self.changed |= self.links.take(&key.name),
             Kind::PeerSlice => self.changed |= self.slices.take(&key.name),
-            Kind::ClusterSet | Kind::Cluster | Kind::ClusterNode => {}
+            Kind::ClusterSet | Kind::Cluster | Kind::ClusterNode | Kind::Diagnosis => {}
         }
         self.complain(key.clone(), Vec::new());
     }

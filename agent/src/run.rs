@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
+use causeway_api::{DiagnosisStatus, Obstacle};
 use causeway_daemon::health::{self, Health};
 use causeway_dataplane::diff::failover;
 use causeway_dataplane::netlink::LinuxKernel;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::args::{CleanupArgs, RunArgs};
 use crate::converge::{ConvergeError, Goal, Pass, converge, loss, preview};
 use crate::drift::{Drift, Interests};
+use crate::examination::{Examination, obstacles};
 use crate::gateways::Gateways;
 use crate::last_known::{self, Basis, Identity, LastKnown};
 use crate::plans::Known;
@@ -107,6 +109,8 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         telemetry,
         trips,
         reported: None,
+        examination: Examination::default(),
+        trouble: Vec::new(),
     };
     tokio::select! {
         result = agent.run() => result,
@@ -239,6 +243,10 @@ struct Agent {
     trips: RoundTrips,
     /// What was told last.
     reported: Option<Report>,
+    /// Tests that somebody asked for.
+    examination: Examination,
+    /// What keeps the kernel from being as planned.
+    trouble: Vec<Obstacle>,
 }
 
 /// Why the loop woke up.
@@ -254,6 +262,8 @@ enum Wake {
     /// Round-trip times are to be looked at.
     RoundTrips,
     Timer,
+    /// A test that somebody asked for is over.
+    Examined(Box<DiagnosisStatus>),
 }
 
 impl Agent {
@@ -267,6 +277,7 @@ impl Agent {
         }
         let mut next = Instant::now() + self.pass(&drift);
         loop {
+            self.examination.consider(self.source.asked(), self.source.known(), &self.trouble);
             let wake = tokio::select! {
                 // What packets wait for goes first. Any other wake-up does all that there is to do.
                 biased;
@@ -283,9 +294,14 @@ impl Agent {
                 },
                 () = sleep_until(self.trips.due()) => Wake::RoundTrips,
                 () = sleep_until(next) => Wake::Timer,
+                status = self.examination.finished() => Wake::Examined(Box::new(status)),
             };
             match wake {
                 Wake::Stop => return Ok(()),
+                Wake::Examined(status) => {
+                    self.source.answer(*status);
+                    continue;
+                }
                 Wake::Plan(false) => continue,
                 Wake::Plan(true) => {
                     self.telemetry.asked_anew();
@@ -395,6 +411,7 @@ impl Agent {
                 Some(Ok(None)) | None => converge(&mut self.kernel, goal, &mut self.restore),
             };
         self.telemetry.passed(&result, started.elapsed());
+        self.trouble = obstacles(&result);
         if let Ok(pass) = &mut result {
             self.gateways.watch(std::mem::take(&mut pass.carriers), overlay);
         }

@@ -93,7 +93,7 @@ pub fn copy(object: &Object, namespace: &str) -> Object {
         Object::ClusterLink(copy) => (copy.metadata, copy.status) = (metadata, None),
         Object::PeerSlice(copy) => (copy.metadata, copy.status) = (metadata, None),
         // Facts and what people write are not copied.
-        Object::ClusterSet(_) | Object::Cluster(_) | Object::ClusterNode(_) => {}
+        Object::ClusterSet(_) | Object::Cluster(_) | Object::ClusterNode(_) | Object::Diagnosis(_) => {}
     }
     copy
 }

@@ -454,7 +454,7 @@ fn texts(problems: &[Problem]) -> String {
 fn hub_items(key: &ObjectRef) -> Vec<Item> {
     let name = key.name.clone();
     match key.kind {
-        Kind::ClusterSet => Vec::new(),
+        Kind::ClusterSet | Kind::Diagnosis => Vec::new(),
         Kind::Cluster => vec![Item::ClusterStatus],
         Kind::ClusterNode => vec![Item::ClusterNode(name)],
         Kind::NodeConfig => vec![Item::Copy(key.kind, name), Item::ClusterStatus],

@@ -139,6 +139,7 @@ impl Directory {
             Output::Whole(object) => (self.writer.write(&object)?, Settled::Written),
             Output::Status(object) => (self.writer.write_status(&object)?, Settled::Written),
             Output::NoStatus => (self.writer.remove_status(key)?, Settled::Removed),
+            Output::NotOurs => return Ok(Settled::Unchanged),
             Output::Absent if hold => return Ok(Settled::Held),
             Output::Absent => (self.writer.remove(key)?, Settled::Removed),
         };

@@ -57,7 +57,10 @@ impl Unread {
                 }
                 Object::Cluster(cluster) => self.cluster(cluster),
                 Object::ClusterNode(node) => self.node(node),
-                Object::NodeConfig(_) | Object::ClusterLink(_) | Object::PeerSlice(_) => None,
+                Object::NodeConfig(_)
+                | Object::ClusterLink(_)
+                | Object::PeerSlice(_)
+                | Object::Diagnosis(_) => None,
             },
             Change::Deleted(key) => {
                 self.0.remove(key);
@@ -65,7 +68,7 @@ impl Unread {
                     Kind::ClusterSet => Some(self.cluster_set(None)),
                     Kind::Cluster => key.name.parse().ok().map(Event::ClusterGone),
                     Kind::ClusterNode => node_id(key).map(Event::NodeGone),
-                    Kind::NodeConfig | Kind::ClusterLink | Kind::PeerSlice => None,
+                    Kind::NodeConfig | Kind::ClusterLink | Kind::PeerSlice | Kind::Diagnosis => None,
                 }
             }
         }

@@ -24,6 +24,8 @@ pub enum Output {
     NoStatus,
     /// No object.
     Absent,
+    /// Nothing of it is network-manager's to write.
+    NotOurs,
 }
 
 /// The plan and what is needed to make objects of it.
@@ -104,7 +106,7 @@ impl Outputs {
             Kind::NodeConfig => node_id(key).is_some_and(|id| self.plan.nodes.contains_key(&id)),
             Kind::ClusterLink => link_id(key).is_some_and(|id| self.plan.links.contains_key(&id)),
             Kind::PeerSlice => slice_id(key).is_some_and(|id| self.plan.slices.contains_key(&id)),
-            Kind::ClusterSet | Kind::Cluster | Kind::ClusterNode => false,
+            Kind::ClusterSet | Kind::Cluster | Kind::ClusterNode | Kind::Diagnosis => false,
         }
     }
 
@@ -123,6 +125,7 @@ impl Outputs {
             Kind::Cluster => self.cluster(key, objects, unread, now),
             Kind::ClusterNode => self.node(key, objects, unread, now),
             Kind::ClusterSet => self.cluster_set(key, objects, unread, now),
+            Kind::Diagnosis => Output::NotOurs,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use causeway_api::{Change, ObjectRef, Objects};
+use causeway_api::{Change, Kind, ObjectRef, Objects};
 use causeway_daemon::Complaints;
 use causeway_model::{ClusterName, Finding};
 use causeway_planner::Planner;
@@ -38,7 +38,9 @@ impl Planning {
     /// Every change makes the object one to look at, whoever made it: plans that somebody edited are
     /// put right, and a status follows its object.
     pub fn handle(&mut self, changes: &[Change]) {
-        for change in changes {
+        // Diagnoses are between who asks and the agents.
+        let ours = |change: &&Change| change.key().kind != Kind::Diagnosis;
+        for change in changes.iter().filter(ours) {
             if let Some(event) = self.unread.event(change) {
                 self.planner.handle(event);
             }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use causeway_api::{CLUSTER_LABEL, SCOPE_LABEL, scope_label};
+use causeway_api::{CLUSTER_LABEL, Diagnosis, DiagnosisStatus, Object, SCOPE_LABEL, scope_label};
 use causeway_daemon::Complaints;
 use causeway_model::{NodeId, cluster_namespace};
-use causeway_objects::{Filter, Header, Hint, Kind, ObjectRef, OpenError, Problem, Store, Watcher};
+use causeway_objects::{Filter, Header, Hint, Kind, ObjectRef, OpenError, Problem, Store, Watcher, Writer};
 
 use crate::plans::{Known, Need, Plans};
 use crate::report::{self, Report};
@@ -83,6 +83,20 @@ impl Directory {
         }
     }
 
+    /// See [`crate::source::Source::asked`].
+    pub fn asked(&self) -> Option<&Diagnosis> {
+        self.store.objects().get_as(&key(Kind::Diagnosis, &self.id))
+    }
+
+    /// See [`crate::source::Source::answer`].
+    pub fn answer(&self, status: DiagnosisStatus) {
+        let Some(asked) = self.asked() else { return };
+        let answered = Diagnosis { status: Some(status), ..asked.clone() };
+        if let Err(error) = Writer::new(&self.root).write_status(&Object::Diagnosis(answered)) {
+            tracing::warn!(%error, "evidence of a diagnosis not written");
+        }
+    }
+
     /// Looks where `hint` says. Returns whether what is known changed.
     fn refresh(&mut self, hint: &Hint) -> bool {
         let changes = self.store.refresh_hinted(hint);
@@ -132,11 +146,15 @@ fn unreadable(store: &Store) -> bool {
     store.problems().iter().any(|problem| !problem.cause.is_warning())
 }
 
+/// An object that is named like the node.
+fn key(kind: Kind, id: &NodeId) -> ObjectRef {
+    ObjectRef { kind, namespace: Some(cluster_namespace(&id.cluster)), name: id.node.to_string() }
+}
+
 /// The objects of one agent.
 fn filter(id: &NodeId, need: &Need) -> Filter {
     let namespace = cluster_namespace(&id.cluster);
-    let config =
-        ObjectRef { kind: Kind::NodeConfig, namespace: Some(namespace.clone()), name: id.node.to_string() };
+    let (config, diagnosis) = (key(Kind::NodeConfig, id), key(Kind::Diagnosis, id));
     let slices: BTreeSet<(String, &'static str)> =
         need.iter().map(|(cluster, scope)| (cluster.to_string(), scope_label(*scope))).collect();
     let wanted_slice = move |header: &Header<'_>| {
@@ -145,6 +163,7 @@ fn filter(id: &NodeId, need: &Need) -> Filter {
     };
     Filter::new(move |header| match header.key.kind {
         Kind::NodeConfig => *header.key == config,
+        Kind::Diagnosis => *header.key == diagnosis,
         Kind::ClusterLink => header.key.namespace.as_deref() == Some(namespace.as_str()),
         Kind::PeerSlice => wanted_slice(header),
         Kind::ClusterSet | Kind::Cluster | Kind::ClusterNode => false,

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use causeway_api::{
-    CausewayObject, Change, Kind, NodeConfig, Object, ObjectRef, StatusWriter, own_status, peers_selector,
+    CausewayObject, Change, Diagnosis, DiagnosisStatus, Kind, NodeConfig, Object, ObjectRef, StatusWriter,
+    own_status, peers_selector,
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::plans::{Known, Need, Plans};
 use crate::report::Report;
+use crate::source::asking::Asking;
 use crate::source::underlay::Underlay;
 
 /// The name under which fields are owned.
@@ -45,6 +47,7 @@ pub struct Member {
     status: Status,
     failures: Failures<ObjectRef>,
     underlay: Underlay,
+    asking: Asking,
     /// Whether everything was read at least once.
     heard: bool,
 }
@@ -76,6 +79,7 @@ impl Member {
         }
         replica.select(Kind::ClusterLink, here);
         health.not_ready("plan", "not read yet");
+        let asking = Asking::watch(client.clone(), namespace, node, meter.clone());
         Member {
             replica,
             writer: Writer::new(client, MANAGER).metered(meter),
@@ -88,6 +92,7 @@ impl Member {
             status: Status::default(),
             failures: Failures::default(),
             underlay: Underlay::default(),
+            asking,
             heard: false,
         }
     }
@@ -117,6 +122,16 @@ impl Member {
         self.schedule();
     }
 
+    /// See [`crate::source::Source::asked`].
+    pub fn asked(&self) -> Option<&Diagnosis> {
+        self.asking.asked()
+    }
+
+    /// See [`crate::source::Source::answer`].
+    pub fn answer(&mut self, status: DiagnosisStatus) {
+        self.asking.answer(&self.writer, status);
+    }
+
     /// See [`crate::source::Source::changed`].
     pub async fn changed(&mut self) -> bool {
         loop {
@@ -140,6 +155,8 @@ impl Member {
                     self.say_problems();
                 }
                 () = self.underlay.progress(&self.writer) => self.say_problems(),
+                // Nothing of the plan changed, but there is something to test.
+                () = self.asking.changed() => return false,
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
         }
@@ -202,6 +219,8 @@ impl Member {
             false => self.health.not_ready("status", texts(&writes)),
         }
         problems.extend(writes);
+        // Told, but no plan waits for that.
+        problems.extend(self.asking.problems());
         problems.extend(self.plans.complaints().cloned().map(Problem::from));
         self.complaints.say(problems);
     }

@@ -1,6 +1,7 @@
 //! Where an agent's objects come from, and where its status goes: a directory, or the API server of its
 //! own cluster.
 
+mod asking;
 mod directory;
 mod member;
 mod underlay;
@@ -8,7 +9,7 @@ mod underlay;
 pub use directory::Directory;
 pub use member::Member;
 
-use causeway_api::LinkState;
+use causeway_api::{Diagnosis, DiagnosisStatus, LinkState};
 
 use crate::plans::Known;
 use crate::report::Report;
@@ -62,6 +63,22 @@ impl Source {
         match self {
             Source::Directory(directory) => directory.cleaned_up(),
             Source::Member(member) => member.cleaned_up(),
+        }
+    }
+
+    /// What this node is asked to test.
+    pub fn asked(&self) -> Option<&Diagnosis> {
+        match self {
+            Source::Directory(directory) => directory.asked(),
+            Source::Member(member) => member.asked(),
+        }
+    }
+
+    /// Tells what was found.
+    pub fn answer(&mut self, status: DiagnosisStatus) {
+        match self {
+            Source::Directory(directory) => directory.answer(status),
+            Source::Member(member) => member.answer(status),
         }
     }
 

@@ -77,7 +77,7 @@ pub fn types(kind: Kind) -> &'static [&'static str] {
         Kind::ClusterNode => &[ACCEPTED, READY],
         // Whether a link or a node works is for the agents to say, not for the plan.
         Kind::ClusterLink => &[ACCEPTED, DEGRADED],
-        Kind::NodeConfig => &[],
+        Kind::NodeConfig | Kind::Diagnosis => &[],
     }
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use crate::{Cluster, ClusterLink, ClusterNode, ClusterSet, Kind, NodeConfig, PeerSlice};
+use crate::{Cluster, ClusterLink, ClusterNode, ClusterSet, Diagnosis, Kind, NodeConfig, PeerSlice};
 
 /// Why a definition could not be generated.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,7 @@ fn definition_json(kind: Kind) -> Result<Value, serde_json::Error> {
         Kind::NodeConfig => NodeConfig::crd(),
         Kind::ClusterLink => ClusterLink::crd(),
         Kind::PeerSlice => PeerSlice::crd(),
+        Kind::Diagnosis => Diagnosis::crd(),
     })?;
     if let Some(schema) = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
         tidy(schema);

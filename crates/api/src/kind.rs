@@ -77,17 +77,20 @@ pub enum Kind {
     ClusterLink,
     /// Tunnel ends of one cluster.
     PeerSlice,
+    /// What one node's agent is asked to test.
+    Diagnosis,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::ClusterSet,
         Kind::Cluster,
         Kind::ClusterNode,
         Kind::NodeConfig,
         Kind::ClusterLink,
         Kind::PeerSlice,
+        Kind::Diagnosis,
     ];
 
     /// The kind as objects write it.
@@ -99,6 +102,7 @@ impl Kind {
             Kind::NodeConfig => "NodeConfig",
             Kind::ClusterLink => "ClusterLink",
             Kind::PeerSlice => "PeerSlice",
+            Kind::Diagnosis => "Diagnosis",
         }
     }
 
@@ -111,6 +115,7 @@ impl Kind {
             Kind::NodeConfig => "nodeconfigs",
             Kind::ClusterLink => "clusterlinks",
             Kind::PeerSlice => "peerslices",
+            Kind::Diagnosis => "diagnoses",
         }
     }
 

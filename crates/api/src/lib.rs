@@ -21,6 +21,7 @@ mod collection;
 pub mod conditions;
 mod convert;
 pub mod crd;
+mod diagnosis;
 mod kind;
 mod node_config;
 mod object;
@@ -48,6 +49,10 @@ pub use convert::{
     Conversion, FieldError, InvalidObject, cluster, cluster_facts, cluster_link, cluster_node, cluster_plan,
     cluster_set_facts, cluster_status, link_plan, node_config, node_facts, node_overlay, node_plan,
     peer_slice, slice_members, slice_plan,
+};
+pub use diagnosis::{
+    CounterGrowth, Diagnosis, DiagnosisSpec, DiagnosisStatus, DiagnosisTarget, HeardEvidence, HostEvidence,
+    Obstacle, ObstacleKind, PathEvidence, PathKind,
 };
 pub use kind::{
     API_VERSION, CLEANUP_FINALIZER, CLUSTER_LABEL, CLUSTER_SET_NAME, COPIED_LABEL, FORCE_LEAVE_ANNOTATION,

@@ -8,7 +8,9 @@ use kube::core::object::HasStatus;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Cluster, ClusterLink, ClusterNode, ClusterSet, Kind, NodeConfig, ObjectRef, PeerSlice};
+use crate::{
+    Cluster, ClusterLink, ClusterNode, ClusterSet, Diagnosis, Kind, NodeConfig, ObjectRef, PeerSlice,
+};
 
 /// What all our kinds have in common.
 pub trait CausewayObject:
@@ -208,6 +210,8 @@ objects!(
     ClusterLink,
     /// Tunnel ends of one cluster.
     PeerSlice,
+    /// What one node's agent is asked to test.
+    Diagnosis,
 );
 
 #[cfg(test)]
@@ -233,6 +237,7 @@ mod tests {
         check::<NodeConfig>();
         check::<ClusterLink>();
         check::<PeerSlice>();
+        check::<Diagnosis>();
         assert_eq!(Kind::of("cluster.x-k8s.io/v1beta1", "Cluster"), None);
         assert_eq!(Kind::of(crate::API_VERSION, "Pod"), None);
     }

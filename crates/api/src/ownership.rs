@@ -34,6 +34,9 @@ pub fn status_fields(writer: StatusWriter, kind: Kind) -> (&'static [&'static st
             (&["observedGeneration", "links", "foreignChains"], &[PROGRAMMED, DEGRADED, GATEWAYS_REACHABLE])
         }
         (StatusWriter::Agent, Kind::ClusterNode) => (&["underlay"], &[]),
+        (StatusWriter::Agent, Kind::Diagnosis) => {
+            (&["observedGeneration", "request", "beganAt", "paths", "heard", "host"], &[])
+        }
         _ => (&[], &[]),
     }
 }

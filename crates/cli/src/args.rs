@@ -21,7 +21,8 @@ Examples:
   causeway status --context hub
   causeway plan --context hub -f cluster.yaml
   causeway explain --context hub --from east/e1 --to 10.2.0.7
-  causeway render --objects hub/ --cluster east --node e1 -o json")]
+  causeway render --objects hub/ --cluster east --node e1 -o json
+  causeway doctor --objects hub/")]
 pub struct Cli {
     /// When to use colours
     #[arg(long, visible_alias = "colour", global = true, value_enum, default_value_t, value_name = "WHEN")]
@@ -36,6 +37,7 @@ pub enum Command {
     Plan(Box<PlanArgs>),
     Render(RenderArgs),
     Explain(ExplainArgs),
+    Doctor(crate::doctor::DoctorArgs),
     Install(crate::install::InstallArgs),
     Join(Box<crate::join::JoinArgs>),
     Leave(crate::leave::LeaveArgs),

@@ -139,6 +139,20 @@ pub enum Error {
         /// Why.
         error: std::io::Error,
     },
+    /// An API server holds no node of a linked cluster.
+    #[error(
+        "{at} holds no NodeConfig in causeway-system: it is no linked cluster, or its controller-manager has not run yet; choose one with --context"
+    )]
+    NotAMember {
+        /// How the API server is called.
+        at: String,
+    },
+    /// An object could not be written into a directory, or removed.
+    #[error(transparent)]
+    Object {
+        /// Which, and why.
+        source: causeway_objects::WriteError,
+    },
     /// A program that is needed does not run, or fails.
     #[error("{program} fails: {why}")]
     Program {
@@ -214,6 +228,7 @@ impl Error {
     pub fn is_input(&self) -> bool {
         match self {
             Error::Open { .. }
+            | Error::NotAMember { .. }
             | Error::Empty { .. }
             | Error::UnknownCluster { .. }
             | Error::UnknownNode { .. }
@@ -235,6 +250,7 @@ impl Error {
             | Error::Answer { .. }
             | Error::Path(_)
             | Error::Written { .. }
+            | Error::Object { .. }
             | Error::Nothing(_)
             | Error::Bench(_)
             | Error::Program { .. }

@@ -13,6 +13,7 @@ mod args;
 mod bench;
 mod complete;
 mod credential;
+mod doctor;
 mod error;
 mod explain;
 mod gather;
@@ -88,6 +89,10 @@ fn run(name: &'static str, arguments: &[OsString]) -> Result<Outcome, Error> {
         Command::Plan(args) => show(&plan::run(&args)?, args.common.output, args.limit),
         Command::Render(args) => show(&render::run(&args)?, args.common.output, 0),
         Command::Explain(args) => show(&explain::run(&args)?, args.common.output, 0),
+        Command::Doctor(args) => match args.explain {
+            Some(cause) => show(&doctor::explain(cause), args.output, 0),
+            None => show(&doctor::run(&args)?, args.output, 0),
+        },
         Command::Install(InstallArgs { what: What::Hub(args) }) if args.output.dry_run => {
             said(install::planned(&args)?.text(&args.output)?.as_bytes())
         }

@@ -8,8 +8,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use causeway_api::{
-    API_VERSION, Cluster, ClusterLink, ClusterNode, ClusterSet, Kind, NodeConfig, Object, Objects, PeerSlice,
-    SYSTEM_NAMESPACE,
+    API_VERSION, Cluster, ClusterLink, ClusterNode, ClusterSet, Diagnosis, Kind, NodeConfig, Object, Objects,
+    PeerSlice, SYSTEM_NAMESPACE,
 };
 use causeway_kubernetes::{Client, Trouble};
 use futures::future::try_join_all;
@@ -195,6 +195,7 @@ fn read_page(kind: Kind, text: &str) -> Result<ReadPage, serde_json::Error> {
         Kind::NodeConfig => typed(text, |spec| NodeConfig::new("", spec)),
         Kind::ClusterLink => typed(text, |spec| ClusterLink::new("", spec)),
         Kind::PeerSlice => typed(text, |spec| PeerSlice::new("", spec)),
+        Kind::Diagnosis => typed(text, |spec| Diagnosis::new("", spec)),
     };
     whole.or_else(|_| one_by_one(kind, text))
 }

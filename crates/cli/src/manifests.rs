@@ -32,8 +32,9 @@ const MEMBER: &[&str] = &[
     include_str!("../../../deploy/manifests/member/31-agent.yaml"),
 ];
 
-/// The kinds whose objects a member holds copies of.
-const MEMBER_KINDS: [Kind; 4] = [Kind::ClusterNode, Kind::NodeConfig, Kind::ClusterLink, Kind::PeerSlice];
+/// The kinds whose objects a member holds.
+const MEMBER_KINDS: [Kind; 5] =
+    [Kind::ClusterNode, Kind::NodeConfig, Kind::ClusterLink, Kind::PeerSlice, Kind::Diagnosis];
 
 /// What a hub needs, in the order in which it is applied.
 ///

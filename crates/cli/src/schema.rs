@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::bench::BenchReport;
+use crate::doctor::DoctorReport;
 use crate::explain::Explanation;
 use crate::gather::GatherReport;
 use crate::plan::PlanReport;
@@ -20,6 +21,8 @@ pub enum Of {
     Plan,
     /// `causeway explain`
     Explain,
+    /// `causeway doctor`
+    Doctor,
     /// `causeway version`
     Version,
     /// `causeway gather`
@@ -35,6 +38,7 @@ impl Of {
             Of::Status => "status",
             Of::Plan => "plan",
             Of::Explain => "explain",
+            Of::Doctor => "doctor",
             Of::Version => "version",
             Of::Gather => "gather",
             Of::Bench => "bench",
@@ -48,6 +52,7 @@ impl Of {
             Of::Status => generator.into_root_schema_for::<StatusReport>(),
             Of::Plan => generator.into_root_schema_for::<PlanReport>(),
             Of::Explain => generator.into_root_schema_for::<Explanation>(),
+            Of::Doctor => generator.into_root_schema_for::<DoctorReport>(),
             Of::Version => generator.into_root_schema_for::<VersionReport>(),
             Of::Gather => generator.into_root_schema_for::<GatherReport>(),
             Of::Bench => generator.into_root_schema_for::<BenchReport>(),

@@ -79,7 +79,9 @@ impl SourceArgs {
             Some(directory) => Inventory::read(directory),
             None => crate::wait_for(async {
                 let hub = Hub::of(&self.access()).await?;
-                let wants: Vec<Want> = Kind::ALL.into_iter().map(Want::all).collect();
+                // Diagnoses are no part of a clusterset.
+                let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Diagnosis);
+                let wants: Vec<Want> = kinds.map(Want::all).collect();
                 let listed = live::list(&hub.client, &hub.name, &wants).await?;
                 Inventory::of(hub.name, Origin::Server, listed.objects, listed.problems)
             }),

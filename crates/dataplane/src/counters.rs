@@ -55,6 +55,14 @@ impl Counters {
         statistics::read(&mut self.routes)
     }
 
+    /// Chains of others that translate sources ahead of ours, as [`nft::early_source_nat`] finds them.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn early_source_nat(&mut self) -> Result<Vec<nft::foreign::ForeignChainId>, KernelError> {
+        nft::early_source_nat(&mut self.firewall)
+    }
+
     /// Packets that rules of our table have dropped, by what their comment says. A rule that is written anew begins
     /// at zero.
     ///

@@ -61,7 +61,8 @@ pub async fn run(args: HubArgs) -> Result<(), RunError> {
 /// that of a member too.
 fn replica(client: Client, system: &str) -> Replica {
     let mut replica = Replica::new(client);
-    for kind in Kind::ALL {
+    // Diagnoses are between who asks and the agents.
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Diagnosis) {
         let not_namespace = kind.namespaced().then(|| system.to_owned());
         replica.select(kind, Selection { not_namespace, ..Selection::default() });
     }

@@ -21,7 +21,7 @@ pub enum Rank {
 pub fn rank(key: &ObjectRef, planned: bool) -> Rank {
     match key.kind {
         Kind::ClusterSet | Kind::Cluster => Rank::Allocations,
-        Kind::ClusterNode => Rank::Findings,
+        Kind::ClusterNode | Kind::Diagnosis => Rank::Findings,
         Kind::NodeConfig | Kind::ClusterLink | Kind::PeerSlice if !planned => Rank::Removals,
         Kind::NodeConfig => Rank::Nodes,
         Kind::ClusterLink | Kind::PeerSlice => Rank::Peers,

@@ -29,6 +29,7 @@ pub fn request(output: Output, existing: Option<&Object>) -> Option<Request> {
             let nothing = json!({});
             (status(Some(existing)) != nothing).then_some(Request::Status(nothing))
         }
+        Output::NotOurs => None,
         Output::Absent => existing.map(|existing| Request::Delete(existing.meta().uid.clone())),
     }
 }

@@ -91,8 +91,10 @@ pub const AGENT: &[Right] = &[
     (SYSTEM, "causeway.dev/clusterlinks", READ),
     (SYSTEM, "causeway.dev/peerslices", READ),
     (SYSTEM, "causeway.dev/clusternodes", READ),
+    (SYSTEM, "causeway.dev/diagnoses", READ),
     (SYSTEM, "causeway.dev/nodeconfigs/status", "get patch"),
     (SYSTEM, "causeway.dev/clusternodes/status", "get patch"),
+    (SYSTEM, "causeway.dev/diagnoses/status", "get patch"),
 ];
 
 /// Whether `rights` let somebody do `verb` on `name` of a group and resource, there.

@@ -58,6 +58,15 @@ pub fn full(kind: &str) -> Value {
                 }],
             }),
         ),
+        "Diagnosis" => (
+            "n1",
+            json!({
+                "request": "r1", "requestedAt": "2026-01-01T00:00:00Z",
+                "targets": [{
+                    "cluster": "west", "node": "w1", "underlay": ["192.0.2.9"], "overlay": ["198.18.1.1"], "pods": ["10.2.0.5"],
+                }],
+            }),
+        ),
         other => panic!("{other}"),
     };
     json!({"apiVersion": "causeway.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})

@@ -43,9 +43,9 @@ fn plain(folder: &str, cluster: &str, kinds: &[&str]) -> BTreeMap<Key, Value> {
     by_key(objects)
 }
 
-const MEMBER_KINDS: [&str; 4] = ["clusternodes", "nodeconfigs", "clusterlinks", "peerslices"];
-const HUB_KINDS: [&str; 6] =
-    ["clustersets", "clusters", "clusternodes", "nodeconfigs", "clusterlinks", "peerslices"];
+const MEMBER_KINDS: [&str; 5] = ["clusternodes", "nodeconfigs", "clusterlinks", "peerslices", "diagnoses"];
+const HUB_KINDS: [&str; 7] =
+    ["clustersets", "clusters", "clusternodes", "nodeconfigs", "clusterlinks", "peerslices", "diagnoses"];
 
 fn assert_same(chart: &BTreeMap<Key, Value>, plain: &BTreeMap<Key, Value>) {
     let keys = |objects: &BTreeMap<Key, Value>| objects.keys().cloned().collect::<Vec<Key>>();

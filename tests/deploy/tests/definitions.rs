@@ -23,6 +23,10 @@ fn full_status(kind: &str) -> Value {
             "globalCIDRs": [{"cidr": "10.1.0.0/16", "global": "100.64.0.0/16"}],
         }),
         "ClusterNode" => json!({"underlay": ["192.0.2.1"]}),
+        "Diagnosis" => json!({
+            "host": {"addresses": ["192.0.2.1"], "pods": ["10.1.0.5"]},
+            "paths": [{"address": "198.18.1.1", "source": "198.18.0.1"}],
+        }),
         _ => json!({}),
     }
 }

@@ -40,6 +40,8 @@ const RESOURCES: &[(&str, &str, &[&str])] = &[
     ("causeway.dev", "clusterlinks/status", &[]),
     ("causeway.dev", "peerslices", &[]),
     ("causeway.dev", "peerslices/status", &[]),
+    ("causeway.dev", "diagnoses", &[]),
+    ("causeway.dev", "diagnoses/status", &[]),
     ("", "namespaces", &[]),
     ("", "nodes", &[]),
     ("", "nodes/status", &[]),

@@ -60,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "causeway-discovery",
         &["causeway-model", "causeway-api", "serde", "serde_json", "serde-saphyr", "thiserror"],
     ),
+    ("causeway-diagnosis", &["causeway-model", "causeway-api", "k8s-openapi"]),
     (
         "causeway-dataplane",
         &[
@@ -85,6 +86,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("causeway-model", &["tokio", "kube", "k8s-openapi", "netlink-sys", "rtnetlink", "rand"]),
     ("causeway-planner", &["tokio", "kube", "k8s-openapi", "netlink-sys", "rtnetlink", "rand"]),
     ("causeway-discovery", &["tokio", "kube-client", "kube-runtime", "netlink-sys", "rtnetlink", "rand"]),
+    ("causeway-diagnosis", &["tokio", "kube-client", "kube-runtime", "netlink-sys", "rtnetlink", "rand"]),
     ("causeway-kubernetes", &["netlink-sys", "rtnetlink", "causeway-planner", "causeway-dataplane"]),
     ("causeway-api", &["tokio", "kube-client", "kube-runtime", "netlink-sys", "rtnetlink"]),
     (

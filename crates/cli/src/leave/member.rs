@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use causeway_api::conditions::{CLEANED_UP, PROGRAMMED};
 use causeway_api::{
-    CLEANUP_FINALIZER, ClusterLink, ClusterNode, Kind, NodeConfig, PeerSlice, SYSTEM_NAMESPACE,
+    CLEANUP_FINALIZER, ClusterLink, ClusterNode, Diagnosis, Kind, NodeConfig, PeerSlice, SYSTEM_NAMESPACE,
 };
 use causeway_kubernetes::{Client, DynamicObject, NameRef, RequestError};
 use causeway_model::ClusterName;
@@ -58,6 +58,7 @@ pub async fn remove(args: &LeaveArgs, client: &Client, changes: &mut Changes) ->
     delete_copies::<ClusterLink>(client, Kind::ClusterLink).await?;
     delete_copies::<PeerSlice>(client, Kind::PeerSlice).await?;
     delete_copies::<ClusterNode>(client, Kind::ClusterNode).await?;
+    delete_copies::<Diagnosis>(client, Kind::Diagnosis).await?;
     let is_hub = is_hub(client, &args.cluster).await?;
     for object in to_delete(args, is_hub)? {
         delete_and_wait(args, client, &object, changes).await?;
@@ -310,6 +311,6 @@ mod tests {
             kept.iter()
                 .all(|object| !["Namespace", "CustomResourceDefinition"].contains(&object.kind.as_str()))
         );
-        assert_eq!(kept.len(), all.len() - 5);
+        assert_eq!(kept.len(), all.len() - 6);
     }
 }

@@ -155,6 +155,12 @@ impl Change {
                 object: Some(object.key().to_string()),
                 message: "is written by network-manager and is no part of a change".to_owned(),
             }),
+            Kind::Diagnosis => self.problems.push(Problem {
+                file: file.to_owned(),
+                line: 0,
+                object: Some(object.key().to_string()),
+                message: "is written by `causeway doctor` and is no part of a change".to_owned(),
+            }),
         }
     }
 

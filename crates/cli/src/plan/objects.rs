@@ -221,7 +221,9 @@ pub fn summary(object: &Object) -> String {
             let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
             format!("{}{rest}", list(peers))
         }
-        Object::Cluster(_) | Object::ClusterNode(_) | Object::ClusterSet(_) => String::new(),
+        Object::Cluster(_) | Object::ClusterNode(_) | Object::ClusterSet(_) | Object::Diagnosis(_) => {
+            String::new()
+        }
     }
 }
 

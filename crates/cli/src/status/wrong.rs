@@ -74,6 +74,7 @@ fn rank(kind: Kind) -> u8 {
         Kind::NodeConfig => 3,
         Kind::ClusterLink => 4,
         Kind::PeerSlice => 5,
+        Kind::Diagnosis => 6,
     }
 }
 

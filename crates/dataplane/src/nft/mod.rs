@@ -14,6 +14,7 @@
 mod counters;
 mod decode;
 mod diff;
+mod early;
 mod expression;
 pub mod foreign;
 mod message;
@@ -28,6 +29,7 @@ mod uapi;
 
 pub use counters::drops;
 pub use diff::diff;
+pub use early::early_source_nat;
 pub use expression::Digest;
 pub use foreign::iptables_legacy;
 pub use observe::observe;

@@ -165,7 +165,7 @@ fn read_foreign(socket: &mut Socket, chain: RawChain) -> Result<Option<ForeignCh
     Ok(Some(ForeignChain { id, policy, rules }))
 }
 
-fn dump<T>(
+pub(super) fn dump<T>(
     socket: &mut Socket,
     operation: &'static str,
     (message, family): (u16, u8),

@@ -10,6 +10,7 @@ mod bed;
 
 mod away;
 mod disk;
+mod doctor;
 mod facts;
 mod leave;
 mod metrics;

@@ -1,0 +1,252 @@
+//! Diagnosis: what a node's agent is asked to test, and the evidence that it found.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::status::status;
+use crate::text::Ip;
+
+/// What one node's agent is asked to test, named like the node. The agent tests once for each new
+/// `request`, writes what it found in the status, and does nothing more.
+#[derive(CustomResource, Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "causeway.dev",
+    version = "v1alpha1",
+    kind = "Diagnosis",
+    plural = "diagnoses",
+    namespaced,
+    shortname = "cwd",
+    category = "causeway",
+    status = "DiagnosisStatus",
+    derive = "PartialEq",
+    doc = "What one node's agent is asked to test, named like the node, and the evidence that it found. Written by `causeway doctor`; status by the node's agent.",
+    printcolumn(
+        name = "Request",
+        type_ = "string",
+        json_path = ".spec.request",
+        description = "Which request it is"
+    ),
+    printcolumn(
+        name = "Answered",
+        type_ = "string",
+        json_path = ".status.request",
+        description = "Which request the evidence answers"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DiagnosisSpec {
+    /// Tells this request from earlier ones: the agent tests once for each.
+    #[schemars(length(min = 1, max = 63))]
+    pub request: String,
+    /// When it was asked for, by the clock of who asks. Default: not said, and clocks are not compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<Time>,
+    /// Nodes of other clusters to which packets are sent, and from which they are awaited. At most 16.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub targets: Vec<DiagnosisTarget>,
+}
+
+/// A node of another cluster.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DiagnosisTarget {
+    /// Its cluster.
+    #[schemars(length(min = 1, max = 46))]
+    pub cluster: String,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub node: String,
+    /// Its underlay addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "atomic"))]
+    pub underlay: Vec<Ip>,
+    /// Its addresses inside the tunnels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "atomic"))]
+    pub overlay: Vec<Ip>,
+    /// Addresses of pods on it, as this node's cluster sees them. At most 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
+    pub pods: Vec<Ip>,
+}
+
+status!(
+    /// What the node's agent found.
+    DiagnosisStatus {
+        /// The request that this answers.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        #[schemars(length(max = 63))]
+        request: String,
+        /// When the tests began, by the node's clock.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        began_at: Option<Time>,
+        /// How packets to the targets ended. At most 96.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[schemars(length(max = 96), extend("x-kubernetes-list-type" = "atomic"))]
+        paths: Vec<PathEvidence>,
+        /// What arrived from the targets. At most 16.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+        heard: Vec<HeardEvidence>,
+        /// What the node itself looks like.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<HostEvidence>,
+    }
+);
+
+/// Where packets were sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub enum PathKind {
+    /// To the node's underlay address, outside the tunnels.
+    #[default]
+    Underlay,
+    /// To the node's address inside the tunnels.
+    Overlay,
+    /// To a pod of the node.
+    Pod,
+}
+
+/// How echo requests to one address ended.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PathEvidence {
+    /// The target's cluster.
+    #[schemars(length(max = 46))]
+    pub cluster: String,
+    /// The target.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// What the address is.
+    pub kind: PathKind,
+    /// The address.
+    pub address: Ip,
+    /// The address that the kernel sends from. Absent if it has no route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Ip>,
+    /// Small echo requests that were sent.
+    #[schemars(range(min = 0))]
+    pub sent: i64,
+    /// How many were answered.
+    #[schemars(range(min = 0))]
+    pub answered: i64,
+    /// Bytes of the IP packets of full size. Absent if none were sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub full_size: Option<i64>,
+    /// Echo requests of full size that were sent.
+    #[schemars(range(min = 0))]
+    pub full_sent: i64,
+    /// How many were answered.
+    #[schemars(range(min = 0))]
+    pub full_answered: i64,
+    /// The shortest round-trip time in microseconds. Absent if nothing was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub rtt_microseconds: Option<i64>,
+    /// Why the kernel would not send, in its words. Absent if it sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub refused: Option<String>,
+}
+
+/// What arrived from one node of another cluster during the tests.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeardEvidence {
+    /// Its cluster.
+    #[schemars(length(max = 46))]
+    pub cluster: String,
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// Tunnel packets from its underlay addresses that a link of this node received, before any filter. Absent if
+    /// links could not be listened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub on_link: Option<i64>,
+    /// The link that received them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 15))]
+    pub link: Option<String>,
+    /// Echo messages from its addresses inside the tunnels that came through every filter of this node.
+    #[schemars(range(min = 0))]
+    pub delivered: i64,
+}
+
+/// What a node looks like to its agent.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostEvidence {
+    /// Addresses of its links. At most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub addresses: Vec<Ip>,
+    /// Addresses of some pods on it: neighbours inside the node's own pod prefixes. At most 4.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
+    pub pods: Vec<Ip>,
+    /// What of its settings and of other programs' state is in the way. At most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub obstacles: Vec<Obstacle>,
+    /// Counters of the kernel that grew during the tests. At most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub counters: Vec<CounterGrowth>,
+    /// What could not be looked at, and why. At most 16.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub unknown: Vec<String>,
+}
+
+/// What kind of thing on a node may keep packets from passing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub enum ObstacleKind {
+    /// A link filters strictly by the way back (`rp_filter` 1).
+    #[default]
+    StrictReversePathFilter,
+    /// The kernel does not forward in a family.
+    ForwardingOff,
+    /// No link of the node has the underlay address that its plan gives it.
+    UnderlayNotOnHost,
+    /// A chain of another program translates sources before ours does.
+    EarlyMasquerade,
+    /// The kernel sends what is for a remote prefix elsewhere.
+    ForeignRoute,
+    /// A socket of another program has the UDP port of a tunnel.
+    PortTaken,
+    /// The kernel lacks what is needed.
+    MissingFeature,
+    /// The agent could not bring the kernel to its plan, for another reason.
+    NotProgrammed,
+}
+
+/// One thing on a node that may keep packets from passing.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Obstacle {
+    /// What kind of thing.
+    pub kind: ObstacleKind,
+    /// Which: a link, a chain, a prefix, a port.
+    #[schemars(length(max = 256))]
+    pub subject: String,
+    /// What was seen.
+    #[schemars(length(max = 1024))]
+    pub detail: String,
+}
+
+/// A counter of the kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CounterGrowth {
+    /// Its name, for example `IPReversePathFilter` of /proc/net/netstat, or `drop unknown VTEP` of our firewall.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// By how much it grew.
+    #[schemars(range(min = 0))]
+    pub growth: i64,
+}

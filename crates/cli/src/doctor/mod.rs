@@ -1,0 +1,182 @@
+//! `causeway doctor`: has agents test with real packets, compares what both ends saw, and names the cause.
+
+mod directory;
+mod members;
+mod report;
+mod targets;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use causeway_api::{DiagnosisSpec, HostEvidence, Ip};
+use causeway_diagnosis::{Cause, Evidence, NodeEvidence, Refused, diagnose};
+use causeway_kubernetes::Access;
+use causeway_model::{NodeId, NodePlan, Reason};
+use causeway_planner::Plan;
+use clap::Args;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::error::Error;
+use crate::inventory::Inventory;
+use crate::report::Format;
+use directory::Directory;
+use members::Members;
+pub use report::{CauseReport, DoctorReport};
+
+/// How long agents have to say that they are there.
+const HELLO: Duration = Duration::from_secs(6);
+
+/// Test the network with real packets from both ends, and name what is wrong
+///
+/// The agents of some nodes send each other packets for some seconds: to underlay addresses, through the tunnels, to
+/// pods, small and of full size. What both ends saw and what is on the nodes is compared, and each cause is named with its code,
+/// its evidence and how to mend it. Nothing is tested when nobody asks.
+#[derive(Args, Debug)]
+#[command(after_help = "Exit code 1 if anything is wrong.
+
+Examples:
+  causeway doctor --context east                          from the nodes of one cluster
+  causeway doctor --context east --context west           from both ends of the links between two
+  causeway doctor --objects hub/                          the network of a directory of objects
+  causeway doctor --objects hub/ --node east/e1 --node west/w3
+  causeway doctor --objects hub/ -o json | jq '.findings[].code'
+  causeway doctor --explain CW1102                        what a code means, and how to mend it")]
+pub struct DoctorArgs {
+    /// Directory of objects that the agents watch, in place of API servers
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "contexts"])]
+    pub objects: Option<PathBuf>,
+    /// Kubeconfig of the clusters. Default: KUBECONFIG, else ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of a linked cluster, not of the hub; several for tests from both ends. Default: the current context
+    #[arg(long = "context", value_name = "NAME")]
+    pub contexts: Vec<String>,
+    /// Test this node, CLUSTER/NODE; may be given several times. Default: some nodes of each cluster
+    #[arg(long = "node", value_name = "CLUSTER/NODE", conflicts_with = "explain")]
+    pub nodes: Vec<NodeId>,
+    /// Nodes of each cluster that are tested, where none are named
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub per_cluster: u8,
+    /// Say what a code means, and how to mend it
+    #[arg(long, value_name = "CODE", value_parser = cause)]
+    pub explain: Option<Cause>,
+    /// Seconds that agents have for their tests
+    #[arg(long, default_value_t = 14, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(8..=120))]
+    pub timeout: u64,
+    /// How to print the answer
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+fn cause(code: &str) -> Result<Cause, String> {
+    Cause::of_code(code).ok_or_else(|| {
+        let codes: Vec<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
+        format!("there is no such code; there are {}", codes.join(", "))
+    })
+}
+
+/// Has agents test, and judges.
+///
+/// # Errors
+/// If the objects cannot be read, or nobody can be asked.
+pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
+    let limit = Duration::from_secs(args.timeout);
+    if let Some(directory) = &args.objects {
+        let inventory = Inventory::read(directory)?;
+        let chosen = choose(args, &inventory.written)?;
+        let mut place = Directory::new(directory.clone());
+        let result = ask(&mut place, &chosen, &inventory.written, limit);
+        place.clean_up()?;
+        let evidence = Evidence { nodes: result?, overlaps: overlaps(&inventory), rights: Vec::new() };
+        return Ok(DoctorReport::new(inventory.source, &evidence, diagnose(&evidence), inventory.problems));
+    }
+    let access =
+        |context: Option<&String>| Access { kubeconfig: args.kubeconfig.clone(), context: context.cloned() };
+    let accesses: Vec<Access> = match args.contexts.as_slice() {
+        [] => vec![access(None)],
+        contexts => contexts.iter().map(|context| access(Some(context))).collect(),
+    };
+    let (mut place, plan) = Members::open(&accesses)?;
+    let chosen = choose(args, &plan)?;
+    let result = ask(&mut place, &chosen, &plan, limit);
+    place.clean_up()?;
+    let evidence = Evidence { nodes: result?, overlaps: Vec::new(), rights: place.take_refused() };
+    Ok(DoctorReport::new(place.name(), &evidence, diagnose(&evidence), place.take_problems()))
+}
+
+fn choose<'a>(args: &DoctorArgs, plan: &'a Plan) -> Result<Vec<&'a NodePlan>, Error> {
+    match args.nodes.as_slice() {
+        [] => Ok(targets::some(plan, usize::from(args.per_cluster))),
+        named => targets::named(plan, named),
+    }
+}
+
+/// Where agents are asked.
+trait Place {
+    /// Asks, and waits for answers until `limit`.
+    ///
+    /// # Errors
+    /// If nobody can be asked.
+    fn ask(
+        &mut self,
+        asked: Vec<(NodeId, DiagnosisSpec)>,
+        limit: Instant,
+    ) -> Result<Vec<NodeEvidence>, Error>;
+
+    /// Removes what was written.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    fn clean_up(&mut self) -> Result<(), Error>;
+}
+
+/// What a code means.
+pub fn explain(cause: Cause) -> CauseReport {
+    CauseReport::from(cause)
+}
+
+/// Asks twice: who is there, with which pods; then for the tests.
+fn ask(
+    place: &mut impl Place,
+    chosen: &[&NodePlan],
+    plan: &Plan,
+    limit: Duration,
+) -> Result<Vec<NodeEvidence>, Error> {
+    let requested_at = Timestamp::now();
+    let request = |step: &str| DiagnosisSpec {
+        request: format!("{}-{step}", requested_at.as_nanosecond()),
+        requested_at: Some(Time(Timestamp::now())),
+        targets: Vec::new(),
+    };
+    let hello = chosen.iter().map(|node| (node.id.clone(), request("hello"))).collect();
+    let there = place.ask(hello, Instant::now() + HELLO)?;
+    let silent: Vec<&NodeId> = there.iter().filter(|one| one.answer.is_none()).map(|one| &one.id).collect();
+    let pods: BTreeMap<NodeId, Vec<Ip>> = there.iter().map(|one| (one.id.clone(), pods(one))).collect();
+    let asked = chosen.iter().filter(|node| !silent.contains(&&node.id)).map(|node| {
+        let targets = targets::targets(node, chosen, plan, &pods);
+        (node.id.clone(), DiagnosisSpec { targets, ..request("test") })
+    });
+    let mut answers = place.ask(asked.collect(), Instant::now() + limit)?;
+    answers.extend(there.iter().filter(|one| one.answer.is_none()).cloned());
+    answers.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(answers)
+}
+
+fn pods(node: &NodeEvidence) -> Vec<Ip> {
+    let host = node.answer.as_ref().and_then(|answer| answer.host.as_ref());
+    host.map(|HostEvidence { pods, .. }| pods.clone()).unwrap_or_default()
+}
+
+/// What is refused since an older cluster has it.
+fn overlaps(inventory: &Inventory) -> Vec<Refused> {
+    let plan = inventory.plan([]);
+    let conflicts = plan.findings().filter(|finding| finding.reason == Reason::PrefixConflict);
+    conflicts
+        .map(|finding| Refused {
+            object: finding.subject.to_string(),
+            message: format!("{}: {}", finding.field, finding.message),
+        })
+        .collect()
+}

@@ -1,0 +1,118 @@
+//! Who tests against whom. What is sent to is also awaited from, so whom a node tests against also tests against it.
+
+use std::collections::BTreeMap;
+
+use causeway_api::{DiagnosisTarget, Ip};
+use causeway_model::{ClusterName, LinkId, LinkPlan, NodeId, NodeName, NodePlan, Peer, Role, Vtep};
+use causeway_planner::Plan;
+
+use crate::error::Error;
+
+/// Targets of one node at most: what a Diagnosis holds.
+const TARGETS: usize = 16;
+/// Nodes of a cluster that is not asked itself.
+const BEYOND: usize = 4;
+
+/// Some nodes of each cluster: those that have tunnels to other clusters first.
+pub fn some(plan: &Plan, per_cluster: usize) -> Vec<&NodePlan> {
+    let mut clusters: BTreeMap<&ClusterName, Vec<&NodePlan>> = BTreeMap::new();
+    for node in plan.nodes.values() {
+        clusters.entry(&node.id.cluster).or_default().push(node);
+    }
+    let chosen = clusters.into_values().flat_map(|mut nodes| {
+        nodes.sort_by_key(|node| node.tunnels.bridge.is_none());
+        nodes.truncate(per_cluster);
+        nodes
+    });
+    chosen.collect()
+}
+
+/// The nodes of these names.
+///
+/// # Errors
+/// [`Error::NodeNotPlanned`] if one of them takes no part.
+pub fn named<'a>(plan: &'a Plan, names: &[NodeId]) -> Result<Vec<&'a NodePlan>, Error> {
+    let node = |id: &NodeId| {
+        plan.nodes.get(id).ok_or_else(|| Error::NodeNotPlanned {
+            id: id.clone(),
+            why: "it has no NodeConfig; see `causeway status`".to_owned(),
+        })
+    };
+    names.iter().map(node).collect()
+}
+
+/// Whom `node` tests against: of other clusters nodes that it has a tunnel to; an internal node its gateways, and they
+/// the internal nodes; and its own pods. `pods` are those that nodes have, as their own cluster sees them.
+pub fn targets(
+    node: &NodePlan,
+    chosen: &[&NodePlan],
+    plan: &Plan,
+    pods: &BTreeMap<NodeId, Vec<Ip>>,
+) -> Vec<DiagnosisTarget> {
+    let of = |id: &NodeId| pods.get(id).cloned().unwrap_or_default();
+    let mut all = vec![DiagnosisTarget { pods: of(&node.id), ..own(node) }];
+    (all[0].underlay, all[0].overlay) = (Vec::new(), Vec::new());
+    for other in chosen.iter().filter(|other| other.id != node.id) {
+        if other.id.cluster == node.id.cluster {
+            let roles = [node.role, other.role];
+            if roles.contains(&Role::Internal) && roles.contains(&Role::Gateway) {
+                all.push(own(other));
+            }
+        } else if node.tunnels.bridge.is_some() && other.tunnels.bridge.is_some() {
+            let Some(link) = link(node, &other.id.cluster, plan) else { continue };
+            let reached = |pod: &Ip| {
+                pod.0.parse().is_ok_and(|pod| link.prefixes.iter().any(|one| one.prefix.contains(pod)))
+            };
+            let pods = of(&other.id).iter().map(|pod| abroad(other, pod)).filter(reached).collect();
+            all.push(DiagnosisTarget { pods, ..own(other) });
+        }
+    }
+    all.extend(beyond(node, chosen, plan));
+    all.truncate(TARGETS);
+    all
+}
+
+/// Nodes of clusters of which none is asked: some tunnel ends of each, as slices tell them.
+fn beyond(node: &NodePlan, chosen: &[&NodePlan], plan: &Plan) -> Vec<DiagnosisTarget> {
+    let asked = |cluster: &ClusterName| chosen.iter().any(|one| one.id.cluster == *cluster);
+    let mut peers: BTreeMap<&ClusterName, Vec<&Peer>> = BTreeMap::new();
+    let slices =
+        plan.slices.values().filter(|slice| node.tunnels.bridge.is_some() && !asked(&slice.id.cluster));
+    for slice in slices.filter(|slice| link(node, &slice.id.cluster, plan).is_some()) {
+        peers.entry(&slice.id.cluster).or_default().extend(&slice.peers);
+    }
+    let some = peers.into_iter().flat_map(|(cluster, mut peers)| {
+        // Nodes of a slice of scope Gateways may stand in one of scope Nodes too.
+        peers.sort_by(|a, b| a.node.cmp(&b.node));
+        peers.dedup_by(|a, b| a.node == b.node);
+        peers.into_iter().take(BEYOND).map(move |peer| target(cluster, &peer.node, &peer.vtep))
+    });
+    some.collect()
+}
+
+/// The link from the node's cluster to another one, if something may pass.
+fn link<'a>(node: &NodePlan, other: &ClusterName, plan: &'a Plan) -> Option<&'a LinkPlan> {
+    let id = LinkId { source: node.id.cluster.clone(), remote: other.clone() };
+    plan.links.get(&id).filter(|link| !link.prefixes.is_empty())
+}
+
+fn own(node: &NodePlan) -> DiagnosisTarget {
+    target(&node.id.cluster, &node.id.node, &node.vtep)
+}
+
+fn target(cluster: &ClusterName, node: &NodeName, vtep: &Vtep) -> DiagnosisTarget {
+    DiagnosisTarget {
+        cluster: cluster.to_string(),
+        node: node.to_string(),
+        underlay: vtep.underlay.addresses().map(Ip::from).collect(),
+        overlay: vtep.families.iter().map(|family| Ip::from(vtep.overlay.get(family))).collect(),
+        pods: Vec::new(),
+    }
+}
+
+/// A pod's address as other clusters see it.
+fn abroad(node: &NodePlan, pod: &Ip) -> Ip {
+    let Ok(address) = pod.0.parse() else { return pod.clone() };
+    let mut global = node.translations.iter().filter_map(|one| one.real.translate(&one.global, address));
+    global.next().map_or_else(|| pod.clone(), Ip::from)
+}

@@ -1,0 +1,259 @@
+//! Evidence as nodes give it, broken in one place each.
+
+use causeway_api::{
+    CounterGrowth, DiagnosisTarget, HeardEvidence, Ip, Obstacle, ObstacleKind, PathEvidence, PathKind,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+
+const NAMES: [(&str, &str); 2] = [("a", "n1"), ("b", "n2")];
+
+fn underlay(index: usize) -> Ip {
+    Ip(format!("172.20.0.{}", index + 1))
+}
+
+fn target(index: usize) -> DiagnosisTarget {
+    let (cluster, node) = NAMES[index];
+    DiagnosisTarget {
+        cluster: cluster.to_owned(),
+        node: node.to_owned(),
+        underlay: vec![underlay(index)],
+        overlay: vec![Ip(format!("198.18.{index}.1"))],
+        pods: vec![Ip(format!("10.{index}.0.5")), Ip(format!("10.{index}.0.6"))],
+    }
+}
+
+fn path(index: usize, kind: PathKind, address: &Ip) -> PathEvidence {
+    PathEvidence {
+        cluster: NAMES[index].0.to_owned(),
+        node: NAMES[index].1.to_owned(),
+        kind,
+        address: address.clone(),
+        sent: 10,
+        answered: 10,
+        full_size: Some(1450),
+        full_sent: 5,
+        full_answered: 5,
+        ..PathEvidence::default()
+    }
+}
+
+/// A node of a network of which all is well.
+fn node(index: usize) -> NodeEvidence {
+    let (other, own) = (target(1 - index), target(index));
+    let mut paths = vec![path(1 - index, PathKind::Underlay, &other.underlay[0])];
+    paths.push(path(1 - index, PathKind::Overlay, &other.overlay[0]));
+    paths.extend(other.pods.iter().map(|pod| path(1 - index, PathKind::Pod, pod)));
+    paths.extend(own.pods.iter().map(|pod| path(index, PathKind::Pod, pod)));
+    let heard = HeardEvidence {
+        cluster: other.cluster.clone(),
+        node: other.node.clone(),
+        on_link: Some(30),
+        link: Some("eth0".to_owned()),
+        delivered: 25,
+    };
+    let at = |second| Some(Time(k8s_openapi::jiff::Timestamp::from_second(second).unwrap()));
+    let (cluster, name) = NAMES[index];
+    NodeEvidence {
+        id: format!("{cluster}/{name}").parse().unwrap(),
+        asked: DiagnosisSpec {
+            request: "r".to_owned(),
+            requested_at: at(1000),
+            targets: vec![other, DiagnosisTarget { overlay: Vec::new(), underlay: Vec::new(), ..own }],
+        },
+        answer: Some(DiagnosisStatus {
+            request: "r".to_owned(),
+            began_at: at(1003),
+            paths,
+            heard: vec![heard],
+            host: Some(HostEvidence { addresses: vec![underlay(index)], ..HostEvidence::default() }),
+            ..DiagnosisStatus::default()
+        }),
+    }
+}
+
+fn healthy() -> Evidence {
+    Evidence { nodes: vec![node(0), node(1)], ..Evidence::default() }
+}
+
+fn answer(evidence: &mut Evidence, index: usize) -> &mut DiagnosisStatus {
+    evidence.nodes[index].answer.as_mut().unwrap()
+}
+
+fn host(evidence: &mut Evidence, index: usize) -> &mut HostEvidence {
+    answer(evidence, index).host.as_mut().unwrap()
+}
+
+/// Nothing that `from` sends through the tunnel comes back.
+fn unanswered(evidence: &mut Evidence, from: usize) {
+    for path in &mut answer(evidence, from).paths {
+        let abroad = path.cluster != NAMES[from].0;
+        if abroad && path.kind != PathKind::Underlay {
+            (path.answered, path.full_answered) = (0, 0);
+        }
+    }
+}
+
+/// No tunnel is left: what each link still received is `on_link`, and what came through `delivered`.
+fn dead(on_link: [i64; 2], delivered: [i64; 2]) -> Evidence {
+    let mut evidence = healthy();
+    for index in 0..2 {
+        unanswered(&mut evidence, index);
+        let heard = &mut answer(&mut evidence, index).heard[0];
+        (heard.on_link, heard.delivered) = (Some(on_link[index]), delivered[index]);
+    }
+    evidence
+}
+
+fn grew(evidence: &mut Evidence, index: usize, name: &str) {
+    host(evidence, index).counters.push(CounterGrowth { name: name.to_owned(), growth: 9 });
+}
+
+/// Exactly one finding.
+#[track_caller]
+fn expect(evidence: &Evidence, cause: Cause, subject: &str) {
+    let findings = diagnose(evidence);
+    assert_eq!(findings.iter().map(|one| one.cause).collect::<Vec<_>>(), [cause], "{findings:#?}");
+    assert_eq!(findings[0].subjects, [subject]);
+    assert!(!findings[0].evidence.is_empty());
+}
+
+#[test]
+fn a_healthy_network_gives_no_finding() {
+    assert_eq!(diagnose(&healthy()), []);
+    assert_eq!(diagnose(&Evidence::default()), []);
+}
+
+#[test]
+fn tunnel_packets_that_are_lost_on_the_way_are_told_by_direction() {
+    expect(&dead([0, 0], [0, 0]), Cause::UdpBlocked, "a/n1 ↔ b/n2");
+    expect(&dead([0, 40], [0, 10]), Cause::OneDirection, "b/n2 → a/n1");
+    expect(&dead([40, 0], [10, 0]), Cause::OneDirection, "a/n1 → b/n2");
+    let mut unreachable = dead([0, 0], [0, 0]);
+    for index in 0..2 {
+        answer(&mut unreachable, index)
+            .paths
+            .iter_mut()
+            .filter(|path| path.kind == PathKind::Underlay)
+            .for_each(|path| path.answered = 0);
+    }
+    expect(&unreachable, Cause::UnderlayUnreachable, "a/n1 ↔ b/n2");
+}
+
+#[test]
+fn tunnel_packets_that_arrive_and_do_not_come_through_are_told_by_what_counted_them() {
+    expect(&dead([40, 40], [10, 0]), Cause::NodeFirewall, "b/n2");
+    let mut filtered = dead([40, 40], [0, 10]);
+    grew(&mut filtered, 0, "TcpExt IPReversePathFilter");
+    expect(&filtered, Cause::ReversePathFilter, "a/n1");
+}
+
+#[test]
+fn a_node_that_is_not_where_others_send_to_is_told() {
+    let mut elsewhere = dead([0, 0], [0, 0]);
+    host(&mut elsewhere, 1).addresses = vec![Ip("192.0.2.9".to_owned())];
+    expect(&elsewhere, Cause::WrongUnderlay, "b/n2");
+    // Behind a NAT that works, nothing is wrong.
+    let mut nat = healthy();
+    host(&mut nat, 1).addresses = vec![Ip("192.0.2.9".to_owned())];
+    assert_eq!(diagnose(&nat), []);
+    let mut other_source = dead([40, 0], [10, 0]);
+    grew(&mut other_source, 1, "drop unknown VTEP");
+    expect(&other_source, Cause::WrongUnderlay, "a/n1");
+}
+
+#[test]
+fn packets_of_full_size_that_are_lost_are_told_once_for_a_pair() {
+    let mut evidence = healthy();
+    for index in 0..2 {
+        answer(&mut evidence, index).paths.iter_mut().for_each(|path| path.full_answered = 0);
+    }
+    expect(&evidence, Cause::Mtu, "a/n1 ↔ b/n2");
+}
+
+#[test]
+fn pods_that_answer_their_own_node_only_are_dropped_all_or_kept_apart_one_by_one() {
+    let mut evidence = healthy();
+    let pods = |path: &&mut PathEvidence| path.kind == PathKind::Pod && path.cluster == "b";
+    answer(&mut evidence, 0).paths.iter_mut().filter(pods).for_each(|path| path.answered = 0);
+    expect(&evidence, Cause::ForwardDrop, "b/n2");
+    answer(&mut evidence, 0).paths.iter_mut().filter(pods).last().unwrap().answered = 10;
+    expect(&evidence, Cause::NetworkPolicy, "b/n2");
+    // Pods that answer nobody say nothing.
+    answer(&mut evidence, 0).paths.iter_mut().filter(pods).for_each(|path| path.answered = 0);
+    answer(&mut evidence, 1).paths.iter_mut().filter(pods).for_each(|path| path.answered = 0);
+    assert_eq!(diagnose(&evidence), []);
+}
+
+#[test]
+fn what_a_node_says_of_itself_explains_its_paths() {
+    for (kind, cause) in [
+        (ObstacleKind::StrictReversePathFilter, Cause::ReversePathFilter),
+        (ObstacleKind::ForwardingOff, Cause::ForwardingOff),
+        (ObstacleKind::UnderlayNotOnHost, Cause::WrongUnderlay),
+        (ObstacleKind::EarlyMasquerade, Cause::EarlyMasquerade),
+        (ObstacleKind::ForeignRoute, Cause::ForeignRoute),
+        (ObstacleKind::PortTaken, Cause::PortTaken),
+        (ObstacleKind::MissingFeature, Cause::MissingFeature),
+        (ObstacleKind::NotProgrammed, Cause::NotProgrammed),
+    ] {
+        let mut evidence = dead([0, 0], [0, 0]);
+        host(&mut evidence, 1).obstacles = vec![Obstacle { kind, ..Obstacle::default() }];
+        expect(&evidence, cause, "b/n2");
+    }
+    let mut unprogrammed = dead([0, 0], [0, 0]);
+    let obstacle = |kind| Obstacle { kind, ..Obstacle::default() };
+    host(&mut unprogrammed, 1).obstacles =
+        [ObstacleKind::ForeignRoute, ObstacleKind::PortTaken].map(obstacle).into();
+    expect(&unprogrammed, Cause::PortTaken, "b/n2");
+    let mut evidence = healthy();
+    grew(&mut evidence, 0, "Tcp InCsumErrors");
+    expect(&evidence, Cause::Checksum, "a/n1");
+    let mut silent = dead([0, 0], [0, 0]);
+    silent.nodes[0].answer = None;
+    expect(&silent, Cause::AgentSilent, "a/n1");
+}
+
+#[test]
+fn clocks_that_differ_are_told_and_explain_no_path() {
+    let mut evidence = dead([0, 0], [0, 0]);
+    answer(&mut evidence, 1).began_at = Some(Time(k8s_openapi::jiff::Timestamp::from_second(700).unwrap()));
+    let causes: Vec<Cause> = diagnose(&evidence).iter().map(|finding| finding.cause).collect();
+    assert_eq!(causes, [Cause::ClockOff, Cause::UdpBlocked]);
+}
+
+#[test]
+fn what_others_refused_is_passed_on() {
+    let refused = Refused { object: "Cluster b".to_owned(), message: "10.0.0.0/8 is a's".to_owned() };
+    let overlaps = Evidence { overlaps: vec![refused.clone()], ..healthy() };
+    expect(&overlaps, Cause::Overlap, "Cluster b");
+    expect(&Evidence { rights: vec![refused], ..healthy() }, Cause::RightsMissing, "Cluster b");
+}
+
+#[test]
+fn a_target_that_was_not_asked_is_judged_by_this_end_alone() {
+    let alone = |mut evidence: Evidence| {
+        evidence.nodes.truncate(1);
+        evidence
+    };
+    assert_eq!(diagnose(&alone(healthy())), []);
+    expect(&alone(dead([0, 0], [0, 0])), Cause::UdpBlocked, "a/n1 ↔ b/n2");
+    expect(&alone(dead([40, 0], [10, 0])), Cause::OneDirection, "a/n1 → b/n2");
+    expect(&alone(dead([40, 0], [0, 0])), Cause::NodeFirewall, "a/n1");
+}
+
+#[test]
+fn a_share_of_packets_that_is_lost_is_told_and_a_single_one_is_not() {
+    let mut evidence = healthy();
+    let overlay = |path: &&mut PathEvidence| path.kind == PathKind::Overlay;
+    answer(&mut evidence, 0).paths.iter_mut().filter(overlay).for_each(|path| path.answered = 9);
+    assert_eq!(diagnose(&evidence), []);
+    answer(&mut evidence, 0).paths.iter_mut().filter(overlay).for_each(|path| path.answered = 7);
+    expect(&evidence, Cause::Loss, "a/n1 ↔ b/n2");
+}
+
+#[test]
+fn what_no_evidence_explains_is_told_as_that() {
+    expect(&dead([40, 40], [10, 10]), Cause::Unexplained, "a/n1 ↔ b/n2");
+}
