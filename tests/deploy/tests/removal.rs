@@ -5,7 +5,7 @@ use causeway_test_deploy::container::{Container, confined};
 use causeway_test_deploy::objects::in_folder;
 use serde_json::Value;
 
-/// A node with what Docker and a CNI leave in kernels; `look` prints all of its state but counters. The agent comes, goes
+/// A node with what Docker and a CNI leave in kernels; `look` prints all of its state but counters and timers. The agent comes, goes
 /// as a kubelet ends a deleted Pod, and the clean-up runs.
 const REMOVAL: &str = r#"
     echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
@@ -32,7 +32,7 @@ const REMOVAL: &str = r#"
 RULES
     mount_all
     look() {
-        ip -details link; ip address; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule
+        ip -details link | sed -E 's/_timer +[0-9.]+/_timer/g'; ip address; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule
         ip nexthop; bridge fdb; ip neighbour show nud permanent; ip -6 neighbour show nud permanent
         nft list ruleset | sed -E 's/counter packets [0-9]+ bytes [0-9]+/counter/'
         cd /proc/sys/net && grep -rs . core/*qdisc ipv4/conf ipv6/conf ipv4/ip_forward | sort && cd - >/dev/null

@@ -208,6 +208,10 @@ fn to_a_node(lab: &Lab, family: Family) -> Vec<Case> {
 /// What an internal node of a Gateway cluster gets; the honest one first.
 fn to_an_internal_node(lab: &Lab, family: Family) -> Vec<Case> {
     let base = honest(lab, LOCAL, "c/gw", "c/in", ("b/n1/p1", family));
+    let nobody = match family {
+        Family::V4 => "192.0.2.8",
+        Family::V6 => "2001:db8::8",
+    };
     let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
     vec![
         ("what the own gateway passes on", base.clone(), Fate::Delivered),
@@ -215,6 +219,11 @@ fn to_an_internal_node(lab: &Lab, family: Family) -> Vec<Case> {
             "a VTEP of another cluster",
             honest(lab, LOCAL, "b/n1", "c/in", ("b/n1/p1", family)),
             dropped("unknown VTEP"),
+        ),
+        (
+            "an inner destination of nobody",
+            Forged { inner_to: address(nobody), ..base.clone() },
+            dropped("foreign inner destination"),
         ),
         ("the other overlay's VNI", Forged { vni: BRIDGE.1, ..base.clone() }, dropped("wrong VNI")),
         (
