@@ -37,7 +37,9 @@ spec: {underlay: [192.0.2.2], podCIDRs: [10.2.1.0/24], ready: true}
 const MOUNTS: &str = r#"
     mount_all() {
         mount --bind "$ROOT" "$ROOT"
-        mkdir -p "$ROOT"/proc "$ROOT"/objects "$ROOT"/host/proc/sys/net "$ROOT"/var/lib/causeway
+        mkdir -p "$ROOT"/proc "$ROOT"/objects "$ROOT"/host/proc/sys/net "$ROOT"/var/lib/causeway "$ROOT"/dev
+        touch "$ROOT"/dev/urandom
+        mount --bind /dev/urandom "$ROOT"/dev/urandom
         mount --rbind /proc "$ROOT"/proc
         if [ "$PROC_SYS" = ro ]; then
             mount --bind "$ROOT"/proc/sys "$ROOT"/proc/sys

@@ -14,6 +14,7 @@
 mod counters;
 mod decode;
 mod diff;
+mod elements;
 mod expression;
 pub mod foreign;
 mod message;
