@@ -28,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Remove everything that Causeway put into this kernel, and put back what it changed.
     Cleanup(CleanupArgs),
+    /// Do nothing until asked to end: for a Pod whose work is done before its containers start.
+    Wait,
 }
 
 /// How to run.

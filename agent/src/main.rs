@@ -27,6 +27,9 @@ fn main() -> ExitCode {
     causeway_daemon::start_logging(cli.log_format);
     let result = match &cli.command {
         Some(Command::Cleanup(args)) => run::cleanup(args),
+        Some(Command::Wait) => causeway_daemon::run(causeway_daemon::stop_requested())
+            .and_then(|waited| waited)
+            .map_err(|error| RunError::System("signals", error)),
         None => causeway_daemon::run(run::run(cli.run))
             .unwrap_or_else(|error| Err(RunError::System("runtime", error))),
     };

@@ -2,12 +2,14 @@
 
 pub mod attempts;
 pub mod clusterset;
+pub mod container;
 pub mod daemon;
 pub mod grants;
 pub mod hub;
 pub mod identity;
 pub mod objects;
 pub mod proxy;
+pub mod questions;
 pub mod samples;
 pub mod server;
 

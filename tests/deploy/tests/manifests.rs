@@ -78,6 +78,30 @@ fn the_agent_sees_of_its_host_just_the_network_its_sysctls_and_a_folder() {
     assert_eq!(agent["tolerations"], json!([{"operator": "Exists"}]));
 }
 
+/// It is where agents were, with what they had and no more, and not beside one.
+#[test]
+fn the_clean_up_is_an_agents_pod_without_rights() {
+    let objects = in_folder("deploy/manifests/cleanup");
+    let [cleanup] = objects.as_slice() else { panic!("one object") };
+    assert_eq!(cleanup["metadata"]["labels"]["app.kubernetes.io/part-of"], "causeway");
+    let agents = &all("DaemonSet")[0]["spec"]["template"]["spec"];
+    let pods = &cleanup["spec"]["template"]["spec"];
+    for same in ["hostNetwork", "nodeSelector", "tolerations", "securityContext", "volumes"] {
+        assert_eq!(pods[same], agents[same], "{same}");
+    }
+    assert_eq!(pods["automountServiceAccountToken"], false);
+    let (does, agent, stays) = (&pods["initContainers"][0], &agents["containers"][0], &pods["containers"][0]);
+    for same in ["image", "command", "volumeMounts"] {
+        assert_eq!(does[same], agent[same], "{same}");
+    }
+    let mut security = agent["securityContext"].clone();
+    security["capabilities"]["add"] = json!(["NET_ADMIN"]);
+    assert_eq!(does["securityContext"], security);
+    assert_eq!(stays["ports"][0]["hostPort"], agent["ports"][0]["hostPort"]);
+    assert_eq!(stays["ports"][0]["hostIP"], agent["ports"][0]["hostIP"]);
+    assert_eq!(stays["securityContext"]["capabilities"], json!({"drop": ["ALL"]}));
+}
+
 #[test]
 fn selectors_and_budgets_find_the_pods_that_they_mean() {
     let budgets = all("PodDisruptionBudget");

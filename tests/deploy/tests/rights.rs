@@ -1,7 +1,6 @@
 //! What each identity may do, asked and tried at a real API server: all that the table says, and nothing
 //! else.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use causeway_api::{Cluster, ClusterLink, ClusterNode, NodeConfig};
@@ -10,134 +9,16 @@ use causeway_test_deploy::eventually;
 use causeway_test_deploy::grants::*;
 use causeway_test_deploy::hub::{install, join};
 use causeway_test_deploy::identity::{account, account_on_node, typed};
+use causeway_test_deploy::questions::{Difference, differences};
 use causeway_test_deploy::server::Server;
-use futures::StreamExt;
-use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role};
 use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube_client::{Api, Error};
 use serde_json::{Value, json};
 
-/// Where it is asked; the empty one is the whole cluster.
-const NAMESPACES: [&str; 7] = ["", SYSTEM, SHARED, EAST, WEST, "kube-system", "default"];
-const VERBS: &str =
-    "get list watch create update patch delete deletecollection escalate bind impersonate approve";
-/// A name that nobody has a right on in particular.
-const OTHER: &str = "other";
-
-/// Group, resource with subresource, names that somebody has a right on.
-const RESOURCES: &[(&str, &str, &[&str])] = &[
-    ("causeway.dev", "clustersets", &[]),
-    ("causeway.dev", "clustersets/status", &[]),
-    ("causeway.dev", "clusters", &["east", "west"]),
-    ("causeway.dev", "clusters/status", &["east", "west"]),
-    ("causeway.dev", "clusternodes", &[]),
-    ("causeway.dev", "clusternodes/status", &[]),
-    ("causeway.dev", "nodeconfigs", &[]),
-    ("causeway.dev", "nodeconfigs/status", &[]),
-    ("causeway.dev", "clusterlinks", &[]),
-    ("causeway.dev", "clusterlinks/status", &[]),
-    ("causeway.dev", "peerslices", &[]),
-    ("causeway.dev", "peerslices/status", &[]),
-    ("causeway.dev", "diagnoses", &[]),
-    ("causeway.dev", "diagnoses/status", &[]),
-    ("", "namespaces", &[]),
-    ("", "nodes", &[]),
-    ("", "nodes/status", &[]),
-    ("", "nodes/proxy", &[]),
-    ("", "pods", &[]),
-    ("", "pods/exec", &[]),
-    ("", "pods/log", &[]),
-    ("", "services", &[]),
-    ("", "secrets", &["causeway-hub"]),
-    (
-        "",
-        "configmaps",
-        &[
-            "kubeadm-config",
-            "kube-flannel-cfg",
-            "canal-config",
-            "rke2-canal-config",
-            "cilium-config",
-            "antrea-config",
-        ],
-    ),
-    ("", "serviceaccounts", &["controller-manager"]),
-    ("", "serviceaccounts/token", &["controller-manager"]),
-    ("", "users", &[]),
-    ("", "groups", &[]),
-    ("", "events", &[]),
-    ("events.k8s.io", "events", &[]),
-    ("coordination.k8s.io", "leases", &["causeway-network-manager", "causeway-controller-manager"]),
-    ("rbac.authorization.k8s.io", "roles", &["controller-manager"]),
-    ("rbac.authorization.k8s.io", "rolebindings", &[]),
-    ("rbac.authorization.k8s.io", "clusterroles", &["cluster-admin"]),
-    ("rbac.authorization.k8s.io", "clusterrolebindings", &[]),
-    ("networking.k8s.io", "servicecidrs", &[]),
-    ("networking.k8s.io", "networkpolicies", &[]),
-    ("apps", "deployments", &[]),
-    ("apps", "daemonsets", &[]),
-    ("apiextensions.k8s.io", "customresourcedefinitions", &[]),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies", &[]),
-    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &[]),
-    ("certificates.k8s.io", "certificatesigningrequests", &[]),
-    ("crd.projectcalico.org", "ippools", &[]),
-    ("crd.projectcalico.org", "blockaffinities", &[]),
-    ("crd.projectcalico.org", "ipamblocks", &[]),
-    ("projectcalico.org", "ippools", &[]),
-    ("projectcalico.org", "blockaffinities", &[]),
-    ("projectcalico.org", "ipamblocks", &[]),
-    ("cilium.io", "ciliumnodes", &[]),
-    ("cilium.io", "ciliumpodippools", &[]),
-    ("kubeovn.io", "subnets", &[]),
-];
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Question {
-    namespace: &'static str,
-    group: &'static str,
-    resource: &'static str,
-    name: &'static str,
-    verb: &'static str,
-}
-
-fn questions() -> Vec<Question> {
-    let mut all = Vec::new();
-    for (group, resource, names) in RESOURCES {
-        for namespace in NAMESPACES {
-            for name in names.iter().copied().chain([OTHER]) {
-                let ask = |verb| Question { namespace, group, resource, name, verb };
-                all.extend(VERBS.split(' ').map(ask));
-            }
-        }
-    }
-    all
-}
-
-impl Question {
-    async fn ask(self, client: Client) -> Option<Question> {
-        let (resource, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
-        let review = typed(json!({"spec": {"resourceAttributes": {
-            "namespace": self.namespace, "group": self.group, "resource": resource,
-            "subresource": subresource, "name": self.name, "verb": self.verb,
-        }}}));
-        let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
-        let answer = reviews.create(&PostParams::default(), &review).await.expect("an answer");
-        answer.status.expect("a status").allowed.then_some(self)
-    }
-}
-
 async fn check_table(who: &str, client: &Client, rights: &[Right]) {
-    let asked = futures::stream::iter(questions()).map(|question| question.ask(client.clone()));
-    let allowed: BTreeSet<Question> =
-        asked.buffer_unordered(32).filter_map(std::future::ready).collect().await;
-    let granted = |question: &Question| {
-        grants(rights, question.namespace, (question.group, question.resource), question.name, question.verb)
-    };
-    let expected: BTreeSet<Question> = questions().into_iter().filter(granted).collect();
-    let too_much: Vec<&Question> = allowed.difference(&expected).collect();
-    let too_little: Vec<&Question> = expected.difference(&allowed).collect();
+    let Difference { too_much, too_little } = differences(client, rights, |_, _| true).await;
     assert!(too_much.is_empty(), "{who} may {} things too much: {too_much:#?}", too_much.len());
     assert!(too_little.is_empty(), "{who} may {} things too little: {too_little:#?}", too_little.len());
 }

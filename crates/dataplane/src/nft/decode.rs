@@ -1,13 +1,9 @@
-//! What the kernel says of tables, chains, rules and sets, read without trust: what we do not know
+//! What the kernel says of tables, chains and rules, read without trust: what we do not know
 //! is odd or foreign, what is cut off is an error.
 
-use std::net::IpAddr;
-
-use causeway_model::{Family, Mac, Prefix};
-
-use super::expression::{Digest, PADDED_MAC, XT_MARK, XT_MARK_REVISION, xt_mark_info};
+use super::expression::{Digest, XT_MARK, XT_MARK_REVISION, xt_mark_info};
 use super::foreign::{COMMENT, Direction, Fate, ForeignAccept, ForeignRuleKind, RuleHandle, TableFamily};
-use super::ruleset::{Base, ChainType, Elements, Hook, MARK, Origin, SetKind};
+use super::ruleset::{Base, ChainType, Hook, MARK};
 use super::uapi::*;
 use crate::device::Device;
 use crate::netlink::wire::{self, Attribute, Attributes, Malformed};
@@ -330,211 +326,11 @@ fn meaning(expressions: &[Expression<'_>], policy: Fate) -> Result<ForeignRuleKi
     Ok(ForeignRuleKind::Harmless)
 }
 
-/// Reads a set: its name, and the family and kind of its elements if it is one that we make.
-///
-/// # Errors
-/// [`Malformed`].
-pub fn set(payload: &[u8]) -> Result<(String, Option<(Family, SetKind)>), Malformed> {
-    let (_, attributes) = head(payload)?;
-    let key = number(attributes, NFTA_SET_KEY_TYPE)?;
-    // Of a concatenation, its first part and its second.
-    let (address, second) = if key >> 6 == 0 { (key, None) } else { (key >> 6, Some(key & 0x3f)) };
-    let family = match address {
-        TYPE_IPADDR => Some(Family::V4),
-        TYPE_IP6ADDR => Some(Family::V6),
-        _ => None,
-    };
-    const RANGES: u32 = NFT_SET_INTERVAL | NFT_SET_CONCAT;
-    let kind = match (number(attributes, NFTA_SET_FLAGS)?, second) {
-        (0, None) => Some(SetKind::Addresses),
-        (NFT_SET_INTERVAL, None) => Some(SetKind::Prefixes),
-        (0, Some(TYPE_INTEGER)) => Some(SetKind::Vteps),
-        (RANGES, Some(TYPE_ETHERADDR)) => Some(SetKind::Origins),
-        _ => None,
-    };
-    let name = need(attributes, NFTA_SET_NAME)?.text().to_owned();
-    Ok((name, family.zip(kind)))
-}
-
-/// An element as it stands in a set.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum RawElement {
-    /// An address, or where an interval of them begins or ends.
-    Address(IpAddr, Mark),
-    /// An address and a MAC.
-    Pair(IpAddr, Mac),
-    /// From an address and a MAC to others. Rare, so that it may not make the others larger.
-    Range(Box<[(IpAddr, Mac); 2]>),
-}
-
-/// Where an interval ends sorts before where the next one begins.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Mark {
-    End,
-    Start,
-}
-
-/// Reads a part of the list of a set's elements.
-///
-/// # Errors
-/// [`Malformed`].
-pub fn elements(payload: &[u8], into: &mut Vec<RawElement>) -> Result<(), Malformed> {
-    let (_, attributes) = head(payload)?;
-    let Some(list) = find(attributes, NFTA_SET_ELEM_LIST_ELEMENTS)? else {
-        return Ok(());
-    };
-    for item in list.nested() {
-        let item = item?.nested();
-        let key = need(need(item, NFTA_SET_ELEM_KEY)?.nested(), NFTA_DATA_VALUE)?;
-        let last = match find(item, NFTA_SET_ELEM_KEY_END)? {
-            Some(last) => Some(need(last.nested(), NFTA_DATA_VALUE)?),
-            None => None,
-        };
-        into.push(match (pair(&key), last) {
-            (None, _) => {
-                let end = number(item, NFTA_SET_ELEM_FLAGS)? & NFT_SET_ELEM_INTERVAL_END != 0;
-                RawElement::Address(key.address()?, if end { Mark::End } else { Mark::Start })
-            }
-            (Some((address, mac)), None) => RawElement::Pair(address, mac),
-            (Some(first), Some(last)) => {
-                let wrong = Malformed::Length { kind: NFTA_SET_ELEM_KEY_END, length: last.value.len() };
-                RawElement::Range(Box::new([first, pair(&last).ok_or(wrong)?]))
-            }
-        });
-    }
-    Ok(())
-}
-
-/// An address and a MAC behind it; `None` if it is no such key.
-fn pair(key: &Attribute<'_>) -> Option<(IpAddr, Mac)> {
-    let (address, mac) = key.value.split_at_checked(key.value.len().checked_sub(PADDED_MAC as usize)?)?;
-    let address = Attribute { kind: key.kind, value: address }.address().ok()?;
-    let mac = mac.first_chunk()?;
-    Some((address, Mac(*mac)))
-}
-
-/// Sorts what a dump of elements said; `false` if it says one twice. A hash set that grows while it is
-/// dumped shows some elements twice and others not at all (`nft_rhash_walk`).
-pub fn sort_whole(raw: &mut [RawElement]) -> bool {
-    raw.sort_unstable();
-    raw.windows(2).all(|pair| pair[0] != pair[1])
-}
-
-/// Sorted elements in our terms; `None` if some are none that we write.
-pub fn assemble(kind: SetKind, raw: &[RawElement]) -> Option<Elements> {
-    let marked = |element: &RawElement| match element {
-        RawElement::Address(address, mark) => Some((*address, *mark)),
-        RawElement::Pair(..) | RawElement::Range(_) => None,
-    };
-    match kind {
-        SetKind::Addresses => {
-            let addresses = raw.iter().map(|element| marked(element).map(|(address, _)| address));
-            addresses.collect::<Option<_>>().map(Elements::Addresses)
-        }
-        SetKind::Prefixes => prefixes(&raw.iter().map(marked).collect::<Option<Vec<_>>>()?),
-        SetKind::Vteps => {
-            let vtep = |element: &RawElement| match element {
-                RawElement::Pair(address, mac) => Some((*address, *mac)),
-                RawElement::Address(..) | RawElement::Range(_) => None,
-            };
-            raw.iter().map(vtep).collect::<Option<_>>().map(Elements::Vteps)
-        }
-        SetKind::Origins => {
-            let mut origins: Vec<Origin> = raw.iter().map(origin).collect::<Option<_>>()?;
-            origins.sort_unstable();
-            Some(Elements::Origins(origins))
-        }
-    }
-}
-
-/// Intervals, each from where it begins up to just before it ends.
-fn prefixes(raw: &[(IpAddr, Mark)]) -> Option<Elements> {
-    let mut prefixes = Vec::with_capacity(raw.len() / 2);
-    let mut ahead = raw.iter().peekable();
-    while let Some((first, mark)) = ahead.next() {
-        // An end without a beginning closes the gap before the first interval (`nft` adds it).
-        if *mark == Mark::Start {
-            prefixes.push(interval(*first, ahead.peek().map(|(next, _)| *next))?);
-        }
-    }
-    Some(Elements::Prefixes(prefixes))
-}
-
-fn origin(element: &RawElement) -> Option<Origin> {
-    let [(first, first_mac), (last, last_mac)] = match element {
-        RawElement::Address(..) => return None,
-        RawElement::Pair(address, mac) => [(*address, *mac); 2],
-        RawElement::Range(ends) => **ends,
-    };
-    let overlay = |mac: Mac| mac.overlay().map(IpAddr::V4);
-    Some(Origin { sources: prefix(first, last)?, senders: prefix(overlay(first_mac)?, overlay(last_mac)?)? })
-}
-
-/// The prefix from `first` up to just before `end`, or up to the last address of all.
-fn interval(first: IpAddr, end: Option<IpAddr>) -> Option<Prefix> {
-    match end {
-        Some(end) => between(first, bits(end).checked_sub(1)?),
-        None => between(first, u128::MAX >> (128 - Family::of(first).bits())),
-    }
-}
-
-/// The prefix from `first` to `last`, if there is one.
-fn prefix(first: IpAddr, last: IpAddr) -> Option<Prefix> {
-    (Family::of(first) == Family::of(last)).then(|| between(first, bits(last))).flatten()
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(a) => u128::from(u32::from(a)),
-        IpAddr::V6(a) => u128::from(a),
-    }
-}
-
-fn between(first: IpAddr, last: u128) -> Option<Prefix> {
-    let family_bits = Family::of(first).bits();
-    let differing = (128 - (bits(first) ^ last).leading_zeros()) as u8;
-    let prefix = Prefix::containing(first, family_bits.checked_sub(differing)?)?;
-    (prefix.first() == first && bits(prefix.last()) == last).then_some(prefix)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn raw(elements: &[(&str, Mark)]) -> Vec<RawElement> {
-        elements.iter().map(|(key, mark)| RawElement::Address(key.parse().unwrap(), *mark)).collect()
-    }
-
-    fn prefixes(elements: &[(&str, Mark)]) -> Option<String> {
-        let mut raw = raw(elements);
-        assert!(sort_whole(&mut raw));
-        assemble(SetKind::Prefixes, &raw).map(|elements| elements.to_string())
-    }
-
-    #[test]
-    fn intervals_are_read_as_prefixes() {
-        use Mark::{End, Start};
-        let adjacent = [("10.1.0.0", Start), ("10.1.0.0", End), ("10.2.0.0", End), ("10.0.0.0", Start)];
-        assert_eq!(prefixes(&adjacent).as_deref(), Some("10.0.0.0/16, 10.1.0.0/16"));
-        // `nft` leaves out the end where the next interval begins at once, and adds one at zero.
-        let short = [("0.0.0.0", End), ("10.0.0.0", Start), ("10.1.0.0", Start), ("10.2.0.0", End)];
-        assert_eq!(prefixes(&short), prefixes(&adjacent));
-        assert_eq!(prefixes(&[("fe00::", Start)]).as_deref(), Some("fe00::/7"));
-        assert_eq!(prefixes(&[("0.0.0.0", Start)]).as_deref(), Some("0.0.0.0/0"));
-        assert_eq!(prefixes(&[("::", Start)]).as_deref(), Some("::/0"));
-        assert_eq!(prefixes(&[]).as_deref(), Some(""));
-        assert_eq!(prefixes(&[("10.0.0.1", Start), ("10.0.0.3", End)]), None);
-        assert_eq!(prefixes(&[("10.0.0.0", Start), ("10.0.0.3", End)]), None);
-    }
-
-    #[test]
-    fn a_dump_that_says_an_element_twice_is_not_whole() {
-        let mut twice =
-            raw(&[("10.0.0.1", Mark::Start), ("10.0.0.2", Mark::Start), ("10.0.0.1", Mark::Start)]);
-        assert!(!sort_whole(&mut twice));
-    }
 
     /// A rule of ours in an iptables chain: a match by this extension, then accept.
     fn with_extension(name: &str, revision: u32, info: &[u8]) -> Option<ForeignAccept> {
@@ -584,11 +380,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(payload in proptest::collection::vec(any::<u8>(), 0..96)) {
-            let _ = (chain(&payload), own_rule(&payload), set(&payload));
+            let _ = (chain(&payload), own_rule(&payload));
             let _ = foreign_rule(&payload, Fate::Drop);
-            let mut all = Vec::new();
-            let _ = elements(&payload, &mut all);
-            let _ = assemble(SetKind::Prefixes, &all);
         }
 
         #[test]

@@ -15,6 +15,7 @@ mod counters;
 mod decode;
 mod diff;
 mod early;
+mod elements;
 mod expression;
 pub mod foreign;
 mod message;

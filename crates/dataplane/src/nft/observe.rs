@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use causeway_model::Family;
 
-use super::decode::{self, RawChain, RawElement};
+use super::decode::{self, RawChain};
+use super::elements::{self, RawElement};
 use super::expression::{Digest, text};
 use super::foreign::{ForeignChain, ForeignChainId, ForeignRule};
 use super::message::{family_number, kind, write_head};
@@ -79,7 +80,7 @@ fn read_table(socket: &mut Socket, chains: Vec<RawChain>) -> Result<Option<Obser
     });
     let chains = chains.collect();
     let head = (NFT_MSG_GETSET, NFPROTO_INET);
-    let found = dump(socket, "dump of our nftables sets", head, own_table, decode::set)?;
+    let found = dump(socket, "dump of our nftables sets", head, own_table, elements::set)?;
     let mut sets = BTreeMap::new();
     for (name, shape) in found {
         let set = match shape {
@@ -128,15 +129,15 @@ fn read_set(
     };
     let head = (kind(NFT_MSG_GETSETELEM), DUMP);
     let take = |raw: &mut Vec<RawElement>, message: &crate::netlink::wire::Message<'_>| {
-        decode::elements(message.payload, raw)
+        elements::elements(message.payload, raw)
     };
     let operation = "dump of nftables set elements";
     for _ in 0..ATTEMPTS {
         let mut raw = socket.queries.query(operation, head, body, take)?;
-        if !decode::sort_whole(&mut raw) {
+        if !elements::sort_whole(&mut raw) {
             continue;
         }
-        return Ok(match decode::assemble(set_kind, &raw) {
+        return Ok(match elements::assemble(set_kind, &raw) {
             Some(elements) => ObservedSet::Plain { family, elements },
             None => ObservedSet::Odd,
         });

@@ -134,8 +134,11 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// What a node of a P2P cluster gets that is linked to a P2P cluster and to a Gateway cluster.
-fn to_a_node(lab: &Lab, family: Family) {
+/// What it is, the packet, and what is to become of it.
+type Case = (&'static str, Forged, Fate);
+
+/// What a node of a P2P cluster gets that is linked to a P2P cluster and to a Gateway cluster; the honest ones first.
+fn to_a_node(lab: &Lab, family: Family) -> Vec<Case> {
     let (strange, own, elsewhere) = match family {
         Family::V4 => ("192.0.2.7", "a/n2/p1", "192.0.2.8"),
         Family::V6 => ("2001:db8::7", "a/n2/p1", "2001:db8::8"),
@@ -144,7 +147,7 @@ fn to_a_node(lab: &Lab, family: Family) {
     let gateway = honest(lab, BRIDGE, "c/gw", "a/n1", ("c/in/p1", family));
     let router = address("192.0.2.9");
     let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
-    let cases = [
+    vec![
         ("what a VTEP sends", base.clone(), Fate::Delivered),
         ("what a gateway sends", gateway, Fate::Delivered),
         ("no VTEP", Forged { outer_from: router, ..base.clone() }, dropped("unknown VTEP")),
@@ -199,22 +202,28 @@ fn to_a_node(lab: &Lab, family: Family) {
             Forged { port: LOCAL.0, vni: LOCAL.1, ..base },
             Fate::NoTunnel,
         ),
-    ];
-    for (what, packet, fate) in cases {
-        assert_fate(lab, &format!("{family}: {what}"), "a/n1", &packet, &fate);
-    }
+    ]
 }
 
-/// What an internal node of a Gateway cluster gets.
-fn to_an_internal_node(lab: &Lab, family: Family) {
+/// What an internal node of a Gateway cluster gets; the honest one first.
+fn to_an_internal_node(lab: &Lab, family: Family) -> Vec<Case> {
     let base = honest(lab, LOCAL, "c/gw", "c/in", ("b/n1/p1", family));
+    let nobody = match family {
+        Family::V4 => "192.0.2.8",
+        Family::V6 => "2001:db8::8",
+    };
     let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
-    let cases = [
+    vec![
         ("what the own gateway passes on", base.clone(), Fate::Delivered),
         (
             "a VTEP of another cluster",
             honest(lab, LOCAL, "b/n1", "c/in", ("b/n1/p1", family)),
             dropped("unknown VTEP"),
+        ),
+        (
+            "an inner destination of nobody",
+            Forged { inner_to: address(nobody), ..base.clone() },
+            dropped("foreign inner destination"),
         ),
         ("the other overlay's VNI", Forged { vni: BRIDGE.1, ..base.clone() }, dropped("wrong VNI")),
         (
@@ -227,45 +236,96 @@ fn to_an_internal_node(lab: &Lab, family: Family) {
             honest(lab, BRIDGE, "b/n1", "c/in", ("b/n1/p1", family)),
             Fate::NoTunnel,
         ),
-    ];
-    for (what, packet, fate) in cases {
-        assert_fate(lab, &format!("{family}: {what}"), "c/in", &packet, &fate);
-    }
+    ]
+}
+
+/// The nodes that are sent to, with what each gets.
+fn all_cases(lab: &Lab, family: Family) -> [(&'static str, Vec<Case>); 2] {
+    [("a/n1", to_a_node(lab, family)), ("c/in", to_an_internal_node(lab, family))]
 }
 
 #[test]
 fn packets_of_somebody_who_does_not_belong_are_dropped_and_counted_by_reason() {
     let lab = well("spoofed", BED);
     for family in Family::BOTH {
-        to_a_node(&lab, family);
-        to_an_internal_node(&lab, family);
+        for (node, cases) in all_cases(&lab, family) {
+            for (what, packet, fate) in cases {
+                assert_fate(&lab, &format!("{family}: {what}"), node, &packet, &fate);
+            }
+        }
     }
 }
 
-/// Removes the rules of a node with this comment.
-fn remove_rules(lab: &Lab, node: &str, comment: &str) {
-    let list = format!(
-        "nft -a list table inet causeway | awk '/chain/ {{ chain = $2 }} /comment \"{comment} #/ {{ print chain, $NF }}'"
-    );
-    let rules = in_bed(lab, node, &["sh", "-ec", &list]);
-    assert!(!rules.is_empty(), "{comment}");
-    for rule in rules.lines() {
-        let (chain, handle) = rule.split_once(' ').unwrap();
-        in_bed(lab, node, &["nft", "delete", "rule", "inet", "causeway", chain, "handle", handle]);
-    }
+/// Those of our drop rules that no packet of this file is about, by chain and comment: `crates/dataplane/tests/nftables/packets.rs` is.
+const OF_OTHERS: [(&str, &str); 1] = [("forward", "others into a tunnel")];
+
+/// A drop rule of a node.
+#[derive(Debug)]
+struct DropRule {
+    chain: String,
+    comment: String,
+    handle: String,
 }
 
+fn drop_rules(lab: &Lab, node: &str) -> Vec<DropRule> {
+    let mut chain = "";
+    let mut rules = Vec::new();
+    let table = in_bed(lab, node, &["nft", "-a", "list", "table", "inet", "causeway"]);
+    for line in table.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("chain ") {
+            chain = name.split(' ').next().unwrap();
+        } else if let Some((_, rest)) = line.split_once(" drop comment \"") {
+            let (comment, handle) = rest.split_once(" # handle ").unwrap();
+            let comment = comment.split(" #").next().unwrap().trim_end_matches('"').to_owned();
+            rules.push(DropRule { chain: chain.to_owned(), comment, handle: handle.to_owned() });
+        }
+    }
+    rules
+}
+
+/// Whether the packet is dropped and counted for `comment`. One that is let through follows it, so that it was dealt with.
+fn is_dropped(lab: &Lab, node: &str, packet: &Forged, comment: &str, honest: &Forged) -> bool {
+    let pod = format!("{node}/p1");
+    let counted = || drops(lab, node).get(comment).copied().unwrap_or_default();
+    let (before, delivered) = (counted(), unheard(lab, &pod));
+    for _ in 0..PACKETS {
+        lab.forge(packet).unwrap();
+    }
+    lab.forge(honest).unwrap();
+    eventually("what follows to be delivered", || {
+        if unheard(lab, &pod) > delivered { Ok(()) } else { Err("nothing".to_owned()) }
+    });
+    counted() - before >= PACKETS
+}
+
+/// Each rule is taken away alone: the packets above show it.
 #[test]
 fn each_of_those_rules_is_what_keeps_its_packets_out() {
     let lab = well("loosened", BED);
-    // It would put the rules back.
-    lab.node("a/n1").unwrap().agent(Action::Stop).unwrap();
-    let base = honest(&lab, BRIDGE, "b/n1", "a/n1", ("b/n1/p1", Family::V4));
-    let strange = Forged { inner_from: pod(&lab, "c/in/p1", Family::V4), ..base.clone() };
-    let nobody = Forged { outer_from: address("203.0.113.9"), ..base };
-    for (comment, packet) in [("foreign inner source", strange), ("unknown VTEP", nobody)] {
-        assert_fate(&lab, comment, "a/n1", &packet, &Fate::Dropped(comment.to_owned()));
-        remove_rules(&lab, "a/n1", comment);
-        assert_fate(&lab, comment, "a/n1", &packet, &Fate::Delivered);
+    let [of_v4, of_v6] = Family::BOTH.map(|family| all_cases(&lab, family));
+    for (of_v4, of_v6) in of_v4.into_iter().zip(of_v6) {
+        let (node, families) = (of_v4.0, [of_v4.1, of_v6.1]);
+        // It would put the rules back.
+        lab.node(node).unwrap().agent(Action::Stop).unwrap();
+        let keep = "nft -s list table inet causeway >/run/kept.nft";
+        in_bed(&lab, node, &["sh", "-ec", keep]);
+        let whole = drop_rules(&lab, node);
+        assert!(whole.len() > 5, "{whole:?}");
+        for at in 0..whole.len() {
+            // Numbers are new each time that the table was put back.
+            let DropRule { chain, comment, handle } = &drop_rules(&lab, node)[at];
+            if OF_OTHERS.contains(&(chain, comment)) {
+                continue;
+            }
+            in_bed(&lab, node, &["nft", "delete", "rule", "inet", "causeway", chain, "handle", handle]);
+            let noticed = families.iter().any(|cases| {
+                let honest = &cases[0].1;
+                let about = cases.iter().filter(|(_, _, fate)| *fate == Fate::Dropped(comment.clone()));
+                about.into_iter().any(|(_, packet, _)| !is_dropped(&lab, node, packet, comment, honest))
+            });
+            assert!(noticed, "{node}: no packet shows that {comment:?} is gone from {chain}");
+            let put_back = "{ echo delete table inet causeway; cat /run/kept.nft; } | nft -f -";
+            in_bed(&lab, node, &["sh", "-ec", put_back]);
+        }
     }
 }
