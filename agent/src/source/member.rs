@@ -156,7 +156,10 @@ impl Member {
                 }
                 () = self.underlay.progress(&self.writer) => self.say_problems(),
                 // Nothing of the plan changed, but there is something to test.
-                () = self.asking.changed() => return false,
+                () = self.asking.changed() => {
+                    self.say_problems();
+                    return false;
+                }
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
         }

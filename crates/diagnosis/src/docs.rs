@@ -10,7 +10,7 @@ pub fn page() -> String {
         "# Troubleshooting\n\n\
          Written by `make docs` from `crates/diagnosis/src/cause.rs`; do not edit.\n\n\
          `causeway doctor` asks the agents of some nodes to test with real packets, compares what both ends saw, and names the\n\
-         cause out of this list. `causeway doctor --explain CODE` prints one entry.\n\n\
+         cause out of this list. `causeway doctor --explain CW1101` prints one entry.\n\n\
          | code | cause |\n| --- | --- |\n",
     );
     for cause in Cause::ALL {

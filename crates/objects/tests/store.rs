@@ -77,7 +77,7 @@ fn a_bad_document_is_named_with_file_line_and_field_and_the_others_are_used() {
         "a.yaml:15: Cluster shape: spec.podCIDRs: invalid type: string \"10.0.0.0/8\", expected a sequence",
         "a.yaml:17: cannot be parsed: ",
         "a.yaml:19: is not an object; it needs apiVersion, kind, metadata and spec",
-        "a.yaml:22: causeway.dev/v2 Cluster is not known here; group causeway.dev has ClusterSet, Cluster, ClusterNode, NodeConfig, ClusterLink, PeerSlice of causeway.dev/v1alpha1",
+        "a.yaml:22: causeway.dev/v2 Cluster is not known here; group causeway.dev has ClusterSet, Cluster, ClusterNode, NodeConfig, ClusterLink, PeerSlice, Diagnosis of causeway.dev/v1alpha1",
         "a.yaml:31: has no metadata.name",
         "a.yaml:42: Cluster typo: spec.podCIDRS: there is no such field; it is ignored",
         "b.json:3: cannot be parsed: ",

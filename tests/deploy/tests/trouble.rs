@@ -238,6 +238,8 @@ async fn an_api_server_that_goes_away_is_named_once_and_awaited() {
     for daemon in [&mut planner, &mut agent, &mut manager] {
         daemon.becomes_ready().await;
     }
+    // What is asked of an agent has a watch of its own, which tries again when its own wait is over.
+    agent.says("no longer: ", 0).await;
     // One line for each of hub and member. That the Lease ended is a line of its own, and an API server that has
     // just begun may say something else for a moment.
     for (daemon, servers) in [(&planner, 1), (&agent, 1), (&manager, 2)] {

@@ -6,7 +6,6 @@ mod common;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use causeway_lab::{Action, CheckOptions, Fault, Lab, Programs};
 use common::{LIMIT, PROGRAM, topology};
@@ -99,16 +98,14 @@ fn in_a_healthy_network_nothing_is_found() {
 }
 
 #[test]
-fn a_udp_port_that_is_blocked_between_nodes_is_named_within_the_bound() {
+fn a_udp_port_that_is_blocked_between_nodes_is_named() {
     let lab = well("doctor-udp", PAIR);
     on(
         &lab,
         "underlay",
         "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 drop",
     );
-    let began = Instant::now();
     names(&lab, "CW1102", &["a/n1 ↔ b/n1"]);
-    assert!(began.elapsed() < Duration::from_secs(30));
     on(&lab, "underlay", "nft delete table inet wall");
     finds_nothing(&lab);
 }
