@@ -2,26 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
 
-use std::fs;
-use std::process::Command;
+mod common;
 
-use serde_json::Value;
+use common::{quick, rows};
 
 #[test]
 fn events_lead_to_traffic_and_programs_have_figures() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
-    command.args(["--suite", "converge", "--suite", "memory", "--quick", "--report"]).arg(directory.path());
-    let output = command.output().unwrap();
-    let said =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let report =
-        fs::read_to_string(directory.path().join("report.json")).unwrap_or_else(|_| panic!("{said}"));
-    let report: Value = serde_json::from_str(&report).unwrap();
-    assert_eq!(report["failures"].as_array().unwrap().len(), 0, "{said}");
+    let (said, report) = quick(&["converge", "memory"], directory.path());
     let figure = |title: &str, what: &str| {
-        let section = report["sections"].as_array().unwrap().iter().find(|section| section["title"] == title);
-        let rows = section.unwrap_or_else(|| panic!("{title}: {said}"))["rows"].as_array().unwrap();
+        let rows = rows(&report, title);
         let row = rows.iter().find(|row| row["what"] == what);
         row.unwrap_or_else(|| panic!("{title}: {what}: {said}"))["value"].as_f64().unwrap()
     };

@@ -3,30 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not foresee")]
 
-use std::fs;
-use std::process::Command;
+mod common;
 
-use serde_json::Value;
+use std::fs;
+
+use common::{quick, rows};
 
 #[test]
 fn every_layout_takes_its_way_and_has_figures() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway-bench"));
-    command.args(["--suite", "path", "--quick", "--report"]).arg(directory.path());
-    let output = command.output().unwrap();
-    let said =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let report =
-        fs::read_to_string(directory.path().join("report.json")).unwrap_or_else(|_| panic!("{said}"));
-    let report: Value = serde_json::from_str(&report).unwrap();
     // A layout that takes another way than it claims is a failure of the whole section.
-    assert_eq!(report["failures"].as_array().unwrap().len(), 0, "{said}");
-    let sections = report["sections"].as_array().unwrap();
-    let titles: Vec<&str> = sections.iter().map(|section| section["title"].as_str().unwrap()).collect();
-    let rows = |title: &str| {
-        let section = sections.iter().find(|section| section["title"] == title);
-        section.unwrap_or_else(|| panic!("{title} in {titles:?}"))["rows"].as_array().unwrap().clone()
-    };
+    let (_, report) = quick(&["path"], directory.path());
+    let rows = |title: &str| rows(&report, title);
     assert_eq!(rows("Ways that were walked").len(), 28, "14 layouts, 2 families");
     for title in [
         "Round trips, TCP, 1 byte, one processor, IPv4",

@@ -213,7 +213,11 @@ fn repeat(prime: u32, mut ask: impl FnMut() -> io::Result<()>) -> io::Result<f64
     Ok(median(&times))
 }
 
-fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+/// A TCP connection without delay, which gives up what takes too long.
+///
+/// # Errors
+/// If there is none in time.
+pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&to, LIMIT)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LIMIT))?;
@@ -231,7 +235,11 @@ fn exchange(to: SocketAddr) -> io::Result<f64> {
     })
 }
 
-fn datagrams(to: SocketAddr) -> io::Result<f64> {
+/// A UDP socket that sends to and hears of one address only, and gives up what takes too long.
+///
+/// # Errors
+/// If there is no way to it.
+pub fn datagram_socket(to: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match to {
         SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -239,6 +247,11 @@ fn datagrams(to: SocketAddr) -> io::Result<f64> {
     let socket = UdpSocket::bind(any)?;
     socket.connect(to)?;
     socket.set_read_timeout(Some(LIMIT))?;
+    Ok(socket)
+}
+
+fn datagrams(to: SocketAddr) -> io::Result<f64> {
+    let socket = datagram_socket(to)?;
     let mut byte = [1];
     repeat(PRIME, || {
         socket.send(&byte)?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 const RESAMPLES: usize = 2_000;
 
 /// Pseudo-random numbers (SplitMix64): for the order of trials and for resampling.
+#[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {

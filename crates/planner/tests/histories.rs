@@ -258,7 +258,7 @@ impl History {
     fn new(seed: u64, world: World) -> History {
         History {
             seed,
-            random: Random(seed),
+            random: Random::new(seed),
             world,
             facts: Facts::default(),
             planners: [Planner::new(), Planner::new()],

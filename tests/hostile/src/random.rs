@@ -1,26 +1,20 @@
-//! Numbers that look random and are the same for the same seed everywhere (SplitMix64).
+//! Choices that look random and are the same for the same seed everywhere.
+
+use causeway_pathbench::statistics;
 
 /// A generator.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(statistics::Random);
 
 impl Random {
     /// The generator of a seed.
     pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Random(statistics::Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d)))
     }
 
     /// A number below `end`; 0 if that is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % (end.max(1) as u64)) as usize
+        self.0.below(end)
     }
 
     /// True once in `times`.

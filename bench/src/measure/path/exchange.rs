@@ -4,7 +4,7 @@
 //! timed one by one; the median of a slice is little moved by what else runs on the machine.
 
 use std::io::{Read, Write};
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,11 +17,10 @@ use super::namespace::{enter, pin, processors, within};
 use super::{Path, servers};
 use crate::child::{Measurement, Place};
 use crate::clock::thread_time;
+use causeway_pathbench::measure::{connect, datagram_socket};
 use causeway_pathbench::schedule::{Turn, schedule};
 use causeway_pathbench::statistics::median;
 
-/// How long an answer may take before the path counts as broken.
-const LIMIT: Duration = Duration::from_secs(2);
 /// Round trips before those that count: the connection is established on every hop then, and caches are warm.
 const PRIME: u32 = 200;
 
@@ -164,13 +163,7 @@ pub fn ask_some(path: &Path, count: u32) -> Result<()> {
 }
 
 fn ask_by_datagram(to: SocketAddr, bytes: usize) -> Result<Box<dyn FnMut() -> Result<()>>> {
-    let any: SocketAddr = match to {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(to)?;
-    socket.set_read_timeout(Some(LIMIT))?;
+    let socket = datagram_socket(to)?;
     let mut buffer = vec![1; bytes];
     Ok(Box::new(move || {
         socket.send(&buffer)?;
@@ -178,13 +171,6 @@ fn ask_by_datagram(to: SocketAddr, bytes: usize) -> Result<Box<dyn FnMut() -> Re
         ensure!(length == buffer.len(), "an answer of {length} bytes");
         Ok(())
     }))
-}
-
-fn connect(to: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&to, LIMIT)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    Ok(stream)
 }
 
 /// Opens, asks, and waits until the other end has closed, so that it and not this end keeps the address in TIME_WAIT.

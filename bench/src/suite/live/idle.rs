@@ -64,8 +64,7 @@ pub fn idle(options: &Options) -> Result<Section> {
 
 /// Seconds of processor time that a program has taken, of its own and of the kernel for it (proc_pid_stat(5)).
 fn processor_time(bed: &Bed, daemon: &str) -> Result<f64> {
-    let script = r#"cat "/proc/$(cat "/run/causeway-lab/pid/$0")/stat""#;
-    let stat = bed.lab.exec("underlay", &["sh", "-c", script, daemon])?.stdout;
+    let stat = bed.proc(daemon, "stat")?;
     // After the name, which may hold anything: the state is field 3, utime field 14, stime field 15.
     let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ')).context("the name in a stat")?;
     let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();

@@ -93,10 +93,15 @@ impl Bed {
         run_in(&self.lab, &writing).with_context(|| format!("writing {what:?}"))
     }
 
+    /// A file of a program's folder in `/proc`.
+    fn proc(&self, daemon: &str, file: &str) -> Result<String> {
+        let script = r#"cat "/proc/$(cat "/run/causeway-lab/pid/$0")/$1""#;
+        Ok(self.lab.exec("underlay", &["sh", "-c", script, daemon, file])?.stdout)
+    }
+
     /// A program's memory in bytes as the kernel counts it: resident now, and at most until now.
     fn memory(&self, daemon: &str) -> Result<(f64, f64)> {
-        let script = r#"cat "/proc/$(cat "/run/causeway-lab/pid/$0")/status""#;
-        let status = self.lab.exec("underlay", &["sh", "-c", script, daemon])?.stdout;
+        let status = self.proc(daemon, "status")?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.split_whitespace().next()?.parse::<f64>().ok()

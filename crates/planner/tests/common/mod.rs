@@ -11,6 +11,7 @@ use causeway_model::{
     LabelOperator, LabelRequirement, LabelSelector, LinkId, LinkPlan, Mode, NodeFacts, NodeId, NodePlan,
     Prefix, Readiness, Reason, Subject, Translation,
 };
+use causeway_pathbench::statistics;
 use causeway_planner::checker::{Facts, check};
 use causeway_planner::{Changes, Event, Plan, Planner};
 
@@ -188,21 +189,17 @@ pub fn restart(plan: &Plan, events: impl Iterator<Item = Event>) -> Planner {
     planner
 }
 
-/// A small pseudo-random generator (SplitMix64): the same seed gives the same numbers everywhere.
-pub struct Random(pub u64);
+/// Choices that look random: the same seed gives the same ones everywhere.
+pub struct Random(statistics::Random);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    pub fn new(seed: u64) -> Random {
+        Random(statistics::Random::new(seed))
     }
 
     /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        self.0.below(end)
     }
 
     /// True once in `times`.
@@ -215,8 +212,6 @@ impl Random {
     }
 
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
+        self.0.shuffle(items);
     }
 }
