@@ -28,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Remove everything that Causeway put into this kernel, and put back what it changed.
     Cleanup(CleanupArgs),
+    /// Test this node as it is, alone, and print the evidence as a Diagnosis: for `causeway doctor --evidence`.
+    Examine(ExamineArgs),
     /// Do nothing until asked to end: for a Pod whose work is done before its containers start.
     Wait,
 }
@@ -99,6 +101,23 @@ pub struct CleanupArgs {
     /// Print the steps that would be taken and take none.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What to test a node by.
+#[derive(Debug, Args)]
+pub struct ExamineArgs {
+    /// Name of this node.
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub node: NodeName,
+    /// Directory of YAML objects that say what the node is, in place of the last known state.
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    pub objects: Option<PathBuf>,
+    /// Cluster of this node, for --objects.
+    #[arg(long, value_name = "NAME", requires = "objects")]
+    pub cluster: Option<ClusterName>,
+    /// Where the agent keeps the last known state, which says what the node is.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/causeway", conflicts_with = "objects")]
+    pub state_dir: PathBuf,
 }
 
 #[cfg(test)]

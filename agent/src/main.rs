@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     causeway_daemon::start_logging(cli.log_format);
     let result = match &cli.command {
         Some(Command::Cleanup(args)) => run::cleanup(args),
+        Some(Command::Examine(args)) => run::examine(args),
         Some(Command::Wait) => causeway_daemon::run(causeway_daemon::stop_requested())
             .and_then(|waited| waited)
             .map_err(|error| RunError::System("signals", error)),

@@ -31,6 +31,11 @@ struct Remembered {
 }
 
 impl Restore {
+    /// What nobody remembered anything in: for one who only looks.
+    pub fn unknown() -> Restore {
+        Restore { path: PathBuf::new(), remembered: Remembered::default() }
+    }
+
     /// Reads what is remembered in `state_dir`. What another boot left is forgotten; a file that
     /// does not parse is reported and treated as empty.
     ///

@@ -14,10 +14,10 @@ use causeway_metrics::{Metrics, Program};
 use causeway_model::{NodeId, NodeName};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::args::{CleanupArgs, RunArgs};
+use crate::args::{CleanupArgs, ExamineArgs, RunArgs};
 use crate::converge::{ConvergeError, Goal, Pass, converge, loss, preview};
 use crate::drift::{Drift, Interests};
-use crate::examination::{Examination, obstacles};
+use crate::examination::{Examination, alone, left_to_do, obstacles};
 use crate::gateways::Gateways;
 use crate::last_known::{self, Basis, Identity, LastKnown};
 use crate::plans::Known;
@@ -63,6 +63,11 @@ pub enum RunError {
         "there is no usable NodeConfig for {0}; nothing was changed. Are the managers running, and are cluster and node named right?"
     )]
     NoPlan(String),
+    /// What the node is cannot be read.
+    #[error(
+        "the last known state of {0} cannot be used: {1}; give --objects and --cluster, or ask the agent by `causeway doctor`"
+    )]
+    LastKnown(NodeName, String),
     /// The state directory or a notification socket failed.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
@@ -206,6 +211,30 @@ pub fn cleanup(args: &CleanupArgs) -> Result<(), RunError> {
     let removed = last_known::remove_from(&args.state_dir);
     log(converge(&mut kernel, Goal::Nothing, &mut restore)?);
     removed.and_then(|()| restore.forget()).map_err(|error| RunError::System("state directory", error))
+}
+
+/// Tests this node by what it is, and prints the evidence. Nothing is changed.
+///
+/// # Errors
+/// [`RunError`] if it is not known what the node is.
+pub fn examine(args: &ExamineArgs) -> Result<(), RunError> {
+    let unusable = |why: String| RunError::LastKnown(args.node.clone(), why);
+    let plans = match (&args.objects, &args.cluster) {
+        (Some(objects), Some(cluster)) => {
+            let id = NodeId { cluster: cluster.clone(), node: args.node.clone() };
+            Directory::open(objects.clone(), id)?.into_plans()
+        }
+        _ => last_known::plans_in(&args.state_dir, &args.node)
+            .map_err(|error| unusable(error.to_string()))?
+            .ok_or_else(|| unusable(format!("{} has none", args.state_dir.display())))?,
+    };
+    let Known::Plan(inputs) = plans.known() else { return Err(RunError::NoPlan(args.node.to_string())) };
+    let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
+    let steps = preview(&mut kernel, Goal::Plan(inputs, &BTreeSet::new()), &Restore::unknown())?;
+    let diagnosis = alone(inputs, left_to_do(&steps).into_iter().collect());
+    let text = serde_json::to_string_pretty(&diagnosis).map_err(io::Error::other);
+    println!("{}", text.map_err(|error| RunError::System("evidence", error))?);
+    Ok(())
 }
 
 fn open_restore(state_dir: &std::path::Path) -> Result<Restore, RunError> {

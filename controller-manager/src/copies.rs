@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use causeway_api::conditions::{CLEANED_UP, PROGRAMMED};
-use causeway_api::{CLEANUP_FINALIZER, COPIED_LABEL, Kind, NodeConfig, NodeConfigStatus, Object};
+use causeway_api::{
+    ASKED_LABEL, CLEANUP_FINALIZER, COPIED_LABEL, Kind, NodeConfig, NodeConfigStatus, Object,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde_json::Value;
 
@@ -74,11 +76,13 @@ impl Report {
     }
 }
 
-/// The copy of a hub's object in `namespace` of the member.
-pub fn copy(object: &Object, namespace: &str) -> Object {
+/// The copy of a hub's object in `namespace` of the member; `asked` is the request of a test of its node.
+pub fn copy(object: &Object, namespace: &str, asked: Option<&str>) -> Object {
     let meta = object.meta();
     let mut labels = meta.labels.clone().unwrap_or_default();
     labels.insert(COPIED_LABEL.to_owned(), "true".to_owned());
+    // Not every request is a label's value.
+    labels.extend(asked.map(|request| (ASKED_LABEL.to_owned(), format!("{:016x}", hash(request)))));
     let metadata = ObjectMeta {
         name: meta.name.clone(),
         namespace: Some(namespace.to_owned()),
@@ -96,6 +100,12 @@ pub fn copy(object: &Object, namespace: &str) -> Object {
         Object::ClusterSet(_) | Object::Cluster(_) | Object::ClusterNode(_) | Object::Diagnosis(_) => {}
     }
     copy
+}
+
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Equal for objects that say the same and have the same labels of ours.
@@ -135,7 +145,12 @@ mod tests {
         let labels = json!({"causeway.dev/cluster": "a"});
         let original =
             config(json!({"name": "n1", "namespace": "causeway-cluster-a", "labels": labels}), json!({}));
-        let copy = copy(&original, "causeway-system");
+        let asked = copy(&original, "causeway-system", Some("what? ever"));
+        let copy = copy(&original, "causeway-system", None);
+        assert_ne!(fingerprint(&asked), fingerprint(&copy));
+        assert!(
+            asked.meta().labels.as_ref().unwrap()[ASKED_LABEL].bytes().all(|byte| byte.is_ascii_hexdigit())
+        );
         let known = Copied::of(&copy).unwrap();
         assert_eq!(known.fingerprint, fingerprint(&copy));
         assert!(known.has_finalizer && !known.deleting);

@@ -116,7 +116,8 @@ impl Manager {
             hub.select(kind, own.clone());
         }
         let mut watches = Watches::new(member_writer.client().clone());
-        let ids = COPIED.map(WatchId::Copies).into_iter().chain([WatchId::Nodes, WatchId::Resolve]);
+        let ids =
+            COPIED.map(WatchId::Copies).into_iter().chain([WatchId::Nodes, WatchId::Resolve, WatchId::Asked]);
         for id in ids {
             watches.watch(id, &resource(id, &namespace));
         }
@@ -494,7 +495,7 @@ fn written_at_member(id: WatchId, update: &Update) -> Option<Item> {
     match id {
         WatchId::Copies(kind) => Some(Item::Copy(kind, name)),
         WatchId::Resolve => Some(Item::Resolve(name)),
-        WatchId::Nodes | WatchId::Source(_) => None,
+        WatchId::Nodes | WatchId::Source(_) | WatchId::Asked => None,
     }
 }
 

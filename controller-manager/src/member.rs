@@ -24,6 +24,8 @@ pub enum WatchId {
     Copies(Kind),
     /// What agents are asked to find.
     Resolve,
+    /// What agents are asked to test.
+    Asked,
 }
 
 /// In front of what is wrong with the member's API server.
@@ -51,6 +53,8 @@ pub struct Member {
     pub copies: BTreeMap<(Kind, String), Copied>,
     /// What agents found, by node.
     pub resolved: BTreeMap<String, Resolved>,
+    /// The requests of tests, by node.
+    pub asked: BTreeMap<String, String>,
     complete: BTreeSet<WatchId>,
     troubles: BTreeMap<WatchId, Trouble>,
 }
@@ -69,6 +73,7 @@ pub fn resource(id: WatchId, namespace: &str) -> Resource {
             ..Resource::all(GROUP, VERSION, kind.as_str(), kind.plural())
         },
         WatchId::Resolve => resource(WatchId::Copies(Kind::ClusterNode), namespace),
+        WatchId::Asked => resource(WatchId::Copies(Kind::Diagnosis), namespace),
     }
 }
 
@@ -119,7 +124,7 @@ impl Member {
                 match id {
                     WatchId::Nodes => self.found.nodes_complete(),
                     WatchId::Source(source) => self.found.complete(source),
-                    WatchId::Copies(_) | WatchId::Resolve => {}
+                    WatchId::Copies(_) | WatchId::Resolve | WatchId::Asked => {}
                 }
                 // What was looked at before this was known could not be decided then.
                 let news = self.complete.insert(id) || !knew;
@@ -174,6 +179,14 @@ impl Member {
                 self.resolved.insert(name.clone(), resolved(&node));
                 node_items(&name)
             }
+            WatchId::Asked => {
+                let request =
+                    object.data.pointer("/spec/request").and_then(Value::as_str).unwrap_or_default();
+                // The answer changes the object too.
+                let before = self.asked.insert(name.clone(), request.to_owned());
+                let changed = before.as_deref() != Some(request);
+                if changed { vec![Item::Copy(Kind::NodeConfig, name)] } else { Vec::new() }
+            }
         }
     }
 
@@ -196,6 +209,10 @@ impl Member {
             WatchId::Resolve => {
                 self.resolved.remove(&name);
                 node_items(&name)
+            }
+            WatchId::Asked => {
+                self.asked.remove(&name);
+                vec![Item::Copy(Kind::NodeConfig, name)]
             }
         }
     }
@@ -240,6 +257,7 @@ fn describe(id: WatchId) -> String {
         WatchId::Source(source) => source.describe().to_owned(),
         WatchId::Copies(kind) => kind.plural().to_owned(),
         WatchId::Resolve => Kind::ClusterNode.plural().to_owned(),
+        WatchId::Asked => Kind::Diagnosis.plural().to_owned(),
     }
 }
 
@@ -319,6 +337,31 @@ mod tests {
         }
         assert!(member.found.is_known(&spec));
         assert_eq!(member.problems().len(), 0);
+    }
+
+    #[test]
+    fn a_request_for_a_test_is_passed_on_once_and_its_answer_is_none() {
+        let (mut member, spec) = (Member::default(), ClusterSpec::default());
+        let diagnosis = |request: &str, status: serde_json::Value| {
+            let object = serde_json::from_value(serde_json::json!({
+                "apiVersion": causeway_api::API_VERSION, "kind": "Diagnosis", "metadata": {"name": "n1"},
+                "spec": {"request": request}, "status": status,
+            }));
+            Update::Applied(Box::new(object.unwrap()))
+        };
+        let copy = || vec![Item::Copy(Kind::NodeConfig, "n1".to_owned())];
+        assert_eq!(member.take(WatchId::Asked, diagnosis("1", serde_json::json!({})), &spec), copy());
+        assert_eq!(
+            member.take(WatchId::Asked, diagnosis("1", serde_json::json!({"request": "1"})), &spec),
+            []
+        );
+        assert_eq!(
+            member.take(WatchId::Asked, diagnosis("2", serde_json::json!({"request": "1"})), &spec),
+            copy()
+        );
+        let gone = Update::Deleted(ObjectName { namespace: None, name: "n1".to_owned() });
+        assert_eq!(member.take(WatchId::Asked, gone, &spec), copy());
+        assert!(member.asked.is_empty());
     }
 
     #[test]

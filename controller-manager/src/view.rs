@@ -198,7 +198,8 @@ impl View<'_> {
                 may_go.then(|| Action::MemberRelease(key, is.uid.clone()))
             }
             (Some(original), is) => {
-                let wanted = copy(original, self.namespace);
+                let asked = self.member.asked.get(name).filter(|_| kind == Kind::NodeConfig);
+                let wanted = copy(original, self.namespace, asked.map(String::as_str));
                 let same = is.is_some_and(|is| is.fingerprint == fingerprint(&wanted));
                 (!same).then(|| Action::MemberApply(Box::new(wanted)))
             }

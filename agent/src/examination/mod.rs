@@ -2,6 +2,7 @@
 //! theirs, and a look at what on this node may be in the way. Nothing is judged here, and nothing is done that nobody
 //! asked for.
 
+mod alone;
 mod counters;
 mod echo;
 mod exchange;
@@ -17,7 +18,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use tokio::task::JoinHandle;
 
-pub use trouble::obstacles;
+pub use alone::alone;
+pub use trouble::{left_to_do, obstacles};
 
 use crate::plans::Known;
 

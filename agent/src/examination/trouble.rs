@@ -5,6 +5,7 @@ use std::io;
 use causeway_api::{Obstacle, ObstacleKind};
 use causeway_dataplane::KernelError;
 use causeway_dataplane::desired::Notice;
+use causeway_dataplane::step::Step;
 
 use crate::converge::{ConvergeError, Pass};
 
@@ -28,6 +29,20 @@ pub fn obstacles(result: &Result<Pass, ConvergeError>) -> Vec<Obstacle> {
             detail: error.to_string(),
         }],
     }
+}
+
+/// What is left to do for the kernel to be as planned. Which gateways are used changes at any time and counts for nothing.
+pub fn left_to_do(steps: &[Step]) -> Option<Obstacle> {
+    let mut left = steps.iter().filter(|step| !matches!(step, Step::ReplaceGroup(..)));
+    let first = left.next()?;
+    Some(Obstacle {
+        kind: ObstacleKind::NotProgrammed,
+        subject: "kernel".to_owned(),
+        detail: format!(
+            "{} steps are left to do, and nobody does them; the first: {first}",
+            1 + left.count()
+        ),
+    })
 }
 
 /// A device that cannot come up fails everything that needs it: of several errors those count that say most, and once.

@@ -19,15 +19,16 @@ use std::time::Duration;
 
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
+use causeway_model::NodeName;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::basis::{Basis, first_loss};
 use self::basis::{Saved, basis};
 pub use self::content::Identity;
-use self::content::Snapshot;
+use self::content::{Snapshot, Unusable};
 use self::file::Loaded;
-use crate::plans::Known;
+use crate::plans::{Known, Plans};
 use crate::source::Source;
 
 /// The shortest time from one write to the next: while a clusterset grows, plans change every moment.
@@ -66,6 +67,15 @@ enum State {
 struct Writing {
     thread: thread::JoinHandle<()>,
     done: oneshot::Receiver<io::Result<()>>,
+}
+
+/// The plan in the file of `state_dir`, for one who only looks; `None` if there is no file.
+///
+/// # Errors
+/// [`Unusable`] unless it is whole and of the node `node`.
+pub fn plans_in(state_dir: &Path, node: &NodeName) -> Result<Option<Plans>, Unusable> {
+    let here = Identity { node: node.clone(), authorities: Vec::new() };
+    Ok(file::load(&content::path(state_dir), &here)?.map(|loaded| loaded.plans))
 }
 
 impl LastKnown {

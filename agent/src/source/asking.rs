@@ -1,42 +1,56 @@
-//! What is asked of the node at its API server: its Diagnosis, watched by itself, so that no plan ever waits for it, and
-//! answered in its status.
+//! What is asked of the node at its API server: its Diagnosis, read when a label of its NodeConfig says that there is a new
+//! one, and answered in its status. No watch is spent on what is asked once a year.
 
 use std::future::pending;
 use std::time::Duration;
 
 use causeway_api::{
-    CausewayObject, Change, Diagnosis, DiagnosisStatus, Kind, Object, StatusWriter, own_status,
+    ASKED_LABEL, CausewayObject, Change, Diagnosis, DiagnosisStatus, Kind, Object, ObjectRef, StatusWriter,
+    own_status,
 };
-use causeway_kubernetes::{Client, Meter, Problem, Replica, RequestError, Selection, Writer};
-use causeway_model::NodeName;
+use causeway_kubernetes::{RequestError, Writer};
 use futures::future::{BoxFuture, FutureExt};
 use tokio::time::sleep;
 
-/// How often an answer is written until it is given up: who asked waits no longer.
+/// How often a request is sent until it is given up: who asked waits no longer.
 const ATTEMPTS: usize = 5;
 /// The wait between two attempts.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// What is asked, and the answer that is being written.
+#[derive(Default)]
 pub struct Asking {
-    replica: Replica,
+    /// The label's value.
+    label: Option<String>,
     asked: Option<Diagnosis>,
+    reading: Option<BoxFuture<'static, Result<Option<Object>, RequestError>>>,
     answering: Option<BoxFuture<'static, Result<(), RequestError>>>,
 }
 
 impl Asking {
-    /// Watches what `node` is asked.
-    pub fn watch(client: Client, namespace: &str, node: &NodeName, meter: Meter) -> Asking {
-        let mut replica = Replica::passing_on(client).metered(meter);
-        let namespace = Some(namespace.to_owned());
-        let name = Some(node.to_string());
-        replica.select(Kind::Diagnosis, Selection { namespace, name, ..Selection::default() });
-        Asking { replica, asked: None, answering: None }
-    }
-
-    /// What keeps requests from being heard.
-    pub fn problems(&self) -> Vec<Problem> {
-        self.replica.problems("")
+    /// Takes in what changed of the node's NodeConfig.
+    pub fn handle(&mut self, change: &Change, writer: &Writer) {
+        let key = change.key();
+        if key.kind != Kind::NodeConfig {
+            return;
+        }
+        let label = match change {
+            Change::Applied(object) => {
+                object.meta().labels.as_ref().and_then(|labels| labels.get(ASKED_LABEL))
+            }
+            Change::Deleted(_) => None,
+        };
+        if self.label.as_ref() == label {
+            return;
+        }
+        self.label = label.cloned();
+        self.asked = None;
+        let (writer, key) = (writer.clone(), ObjectRef { kind: Kind::Diagnosis, ..key });
+        let read = move || {
+            let (writer, key) = (writer.clone(), key.clone());
+            async move { writer.read(&key).await }
+        };
+        self.reading = label.map(|_| attempts(read).boxed());
     }
 
     /// What is asked now.
@@ -47,28 +61,23 @@ impl Asking {
     /// Waits until something else is asked. Giving up waiting loses nothing.
     pub async fn changed(&mut self) {
         loop {
-            let Asking { replica, asked, answering } = self;
-            let written = async {
-                match answering {
-                    Some(answering) => answering.await,
-                    None => pending().await,
-                }
-            };
+            let Asking { reading, answering, .. } = self;
             tokio::select! {
-                changes = replica.changed() => {
-                    for change in &changes {
-                        *asked = match change {
-                            Change::Applied(object) => Diagnosis::from_object(object).cloned(),
-                            Change::Deleted(_) => None,
-                        };
+                result = or_never(reading) => {
+                    self.reading = None;
+                    match result {
+                        Ok(found) => {
+                            self.asked = found.as_ref().and_then(Diagnosis::from_object).cloned();
+                            return;
+                        }
+                        Err(error) => tracing::warn!(%error, "what is asked for a diagnosis is not known"),
                     }
-                    return;
                 }
-                result = written => {
+                result = or_never(answering) => {
+                    self.answering = None;
                     if let Err(error) = result {
                         tracing::warn!(%error, "evidence of a diagnosis not written");
                     }
-                    self.answering = None;
                 }
             }
         }
@@ -81,17 +90,32 @@ impl Asking {
         let answered = Object::Diagnosis(Diagnosis { status: Some(status), ..asked.clone() });
         let status = own_status(&answered, StatusWriter::Agent);
         let writer = writer.clone();
-        let write = async move {
-            let mut result = writer.apply_status(&key, &status).await;
-            for _ in 1..ATTEMPTS {
-                if result.is_ok() {
-                    break;
-                }
-                sleep(RETRY).await;
-                result = writer.apply_status(&key, &status).await;
-            }
-            result
-        };
+        let write = attempts(move || {
+            let (writer, key, status) = (writer.clone(), key.clone(), status.clone());
+            async move { writer.apply_status(&key, &status).await }
+        });
         self.answering = Some(write.boxed());
     }
+}
+
+async fn or_never<T>(request: &mut Option<BoxFuture<'static, T>>) -> T {
+    match request {
+        Some(request) => request.await,
+        None => pending().await,
+    }
+}
+
+async fn attempts<T, F>(request: impl Fn() -> F) -> Result<T, RequestError>
+where
+    F: Future<Output = Result<T, RequestError>>,
+{
+    let mut result = request().await;
+    for _ in 1..ATTEMPTS {
+        if result.is_ok() {
+            break;
+        }
+        sleep(RETRY).await;
+        result = request().await;
+    }
+    result
 }

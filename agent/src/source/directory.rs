@@ -47,6 +47,11 @@ impl Directory {
         Ok(directory)
     }
 
+    /// The plans that were read.
+    pub fn into_plans(self) -> Plans {
+        self.plans
+    }
+
     /// Reads again with every change below the directory.
     ///
     /// # Errors

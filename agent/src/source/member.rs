@@ -79,7 +79,6 @@ impl Member {
         }
         replica.select(Kind::ClusterLink, here);
         health.not_ready("plan", "not read yet");
-        let asking = Asking::watch(client.clone(), namespace, node, meter.clone());
         Member {
             replica,
             writer: Writer::new(client, MANAGER).metered(meter),
@@ -92,7 +91,7 @@ impl Member {
             status: Status::default(),
             failures: Failures::default(),
             underlay: Underlay::default(),
-            asking,
+            asking: Asking::default(),
             heard: false,
         }
     }
@@ -156,10 +155,7 @@ impl Member {
                 }
                 () = self.underlay.progress(&self.writer) => self.say_problems(),
                 // Nothing of the plan changed, but there is something to test.
-                () = self.asking.changed() => {
-                    self.say_problems();
-                    return false;
-                }
+                () = self.asking.changed() => return false,
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
         }
@@ -172,6 +168,7 @@ impl Member {
                 self.ahead.handle(change);
             }
             self.underlay.handle(change);
+            self.asking.handle(change, &self.writer);
         }
         self.pending.extend(changes);
         self.say_problems();
@@ -222,8 +219,6 @@ impl Member {
             false => self.health.not_ready("status", texts(&writes)),
         }
         problems.extend(writes);
-        // Told, but no plan waits for that.
-        problems.extend(self.asking.problems());
         problems.extend(self.plans.complaints().cloned().map(Problem::from));
         self.complaints.say(problems);
     }

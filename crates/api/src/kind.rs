@@ -30,6 +30,9 @@ pub const REGISTRATION_FINALIZER: &str = "causeway.dev/registration";
 pub const CLEANUP_FINALIZER: &str = "causeway.dev/cleanup";
 /// Label on what controller-manager copies from the hub to its member: `true`. Nothing else is removed there.
 pub const COPIED_LABEL: &str = "causeway.dev/copied";
+/// Label on the copy of a NodeConfig whose node is asked to test: another value for each request of its Diagnosis.
+/// The agent, which watches its NodeConfig anyway, reads the Diagnosis then.
+pub const ASKED_LABEL: &str = "causeway.dev/asked";
 /// Annotation on a Cluster that is being removed: with value `true`, it goes although its nodes have not
 /// cleaned up.
 pub const FORCE_LEAVE_ANNOTATION: &str = "causeway.dev/force-leave";

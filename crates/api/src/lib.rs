@@ -55,9 +55,9 @@ pub use diagnosis::{
     Obstacle, ObstacleKind, PathEvidence, PathKind,
 };
 pub use kind::{
-    API_VERSION, CLEANUP_FINALIZER, CLUSTER_LABEL, CLUSTER_SET_NAME, COPIED_LABEL, FORCE_LEAVE_ANNOTATION,
-    GROUP, HUB_SECRET, Kind, ObjectRef, PEERS_LABEL, REGISTRATION_FINALIZER, SCOPE_LABEL, SYSTEM_NAMESPACE,
-    VERSION, peers_label, peers_selector, scope_label, slice_name,
+    API_VERSION, ASKED_LABEL, CLEANUP_FINALIZER, CLUSTER_LABEL, CLUSTER_SET_NAME, COPIED_LABEL,
+    FORCE_LEAVE_ANNOTATION, GROUP, HUB_SECRET, Kind, ObjectRef, PEERS_LABEL, REGISTRATION_FINALIZER,
+    SCOPE_LABEL, SYSTEM_NAMESPACE, VERSION, peers_label, peers_selector, scope_label, slice_name,
 };
 pub use node_config::{LinkState, NodeConfig, NodeConfigSpec, NodeConfigStatus, NodeTunnels, OwnCidrs};
 pub use object::{CausewayObject, Object, StatusOnly};

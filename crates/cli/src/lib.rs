@@ -17,6 +17,7 @@ mod doctor;
 mod error;
 mod explain;
 mod gather;
+mod input;
 mod install;
 mod inventory;
 mod join;

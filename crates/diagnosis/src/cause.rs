@@ -108,10 +108,11 @@ impl Cause {
                 code: "CW1001",
                 title: "agent does not answer",
                 explanation: "The node was asked for a test and did not write what it found. Its agent does not run, \
-                    cannot reach the API server of its cluster (or its directory), or is older than this command. What \
+                    was not told (by controller-manager, which passes requests on), cannot reach the API server of its cluster (or its directory), or is older than this command. What \
                     the kernel holds stays in force meanwhile, but nothing new is programmed and no dead gateway is left.",
                 mend: &[
-                    "kubectl -n causeway-system get pods -o wide -l app.kubernetes.io/component=agent",
+                    "kubectl -n causeway-system get pods -o wide",
+                    "kubectl -n causeway-system get nodeconfigs -L causeway.dev/asked   # whom requests were passed on to",
                     "kubectl -n causeway-system logs -l app.kubernetes.io/component=agent --tail=100",
                 ],
             },

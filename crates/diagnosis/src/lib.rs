@@ -9,6 +9,7 @@
 
 pub mod cause;
 pub mod docs;
+pub mod targets;
 
 mod finding;
 mod judge;

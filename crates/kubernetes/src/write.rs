@@ -7,7 +7,7 @@ use kube_client::core::DynamicObject;
 use kube_client::{Api, Client, Error};
 use serde_json::{Value, json};
 
-use crate::replica::Selection;
+use crate::replica::{Selection, read_object};
 use crate::{Held, Meter, RequestError};
 
 /// Writes as one field manager.
@@ -76,6 +76,18 @@ impl Writer {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         }
+    }
+
+    /// Reads one object as it is now; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`RequestError`] if the API server does not give it, or it is not of its kind.
+    pub async fn read(&self, key: &ObjectRef) -> Result<Option<Object>, RequestError> {
+        let what = || format!("read {key}");
+        let found =
+            self.api(key).get_opt(&key.name).await.map_err(|error| RequestError::new(what(), &error))?;
+        let object = found.map(|object| read_object(key.kind, object)).transpose();
+        object.map_err(|error| RequestError::incomplete(format!("{key} ({error})")))
     }
 
     fn params(&self) -> PatchParams {

@@ -21,10 +21,25 @@ fn well(test: &str, yaml: &str) -> Lab {
 
 /// Runs doctor: its exit code and what it says.
 fn doctor(lab: &Lab) -> (Option<i32>, Value) {
+    says(&["--objects", lab.objects_dir().to_str().unwrap()])
+}
+
+/// Tests a node alone, from its own place and without its agent, and judges what it found.
+fn doctor_alone(lab: &Lab, node: &str) -> (Option<i32>, Value) {
+    let agent = Path::new(PROGRAM).with_file_name("causeway-agent");
+    let (cluster, name) = node.split_once('/').unwrap();
+    let whose = ["--objects", "/run/causeway-lab/objects", "--cluster", cluster, "--node", name];
+    let output = lab.exec(node, &[&[agent.to_str().unwrap(), "examine"], &whose[..]].concat()).unwrap();
+    assert!(output.status.success(), "{}", output.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("evidence.json");
+    std::fs::write(&file, output.stdout).unwrap();
+    says(&["--evidence", file.to_str().unwrap()])
+}
+
+fn says(words: &[&str]) -> (Option<i32>, Value) {
     let program = Path::new(PROGRAM).with_file_name("causeway");
-    let mut command = Command::new(program);
-    command.args(["doctor", "-o", "json", "--objects"]).arg(lab.objects_dir());
-    let output = command.output().unwrap();
+    let output = Command::new(program).args(["doctor", "-o", "json"]).args(words).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let said = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
@@ -122,6 +137,33 @@ fn tunnel_packets_that_pass_one_way_only_are_named_with_the_way_that_fails() {
         ),
     );
     names(&lab, "CW1103", &["a/n1 → b/n1"]);
+}
+
+#[test]
+fn a_node_alone_names_what_it_sees_from_its_end() {
+    let lab =
+        well("doctor-alone", "clusters: [{name: a, spec: {mode: Gateway}, nodes: 2}, {name: b, nodes: 1}]");
+    for node in ["a/n1", "a/n2", "b/n1"] {
+        let (exit, said) = doctor_alone(&lab, node);
+        assert_eq!((exit, codes(&said).len()), (Some(0), 0), "{said:#}");
+        let paths = said["nodes"][0]["paths"].as_array().unwrap();
+        assert!(paths.iter().any(|path| path["kind"] == "overlay" && path["answered"].as_i64() > Some(0)));
+    }
+    // Nobody at the other end is asked, so it may be either of the two.
+    on(
+        &lab,
+        "underlay",
+        "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 drop",
+    );
+    let (_, said) = doctor_alone(&lab, "b/n1");
+    assert_eq!(codes(&said), ["CW1102"], "{said:#}");
+    assert_eq!(said["findings"][0]["subjects"], serde_json::json!(["b/n1 ↔ a/n1", "b/n1 ↔ a/n2"]));
+    // And when its own kernel is not as planned, that is named.
+    on(&lab, "underlay", "nft delete table inet wall");
+    lab.node("b/n1").unwrap().agent(Action::Kill).unwrap();
+    on(&lab, "b/n1", "ip rule del priority 4876");
+    let (_, said) = doctor_alone(&lab, "b/n1");
+    assert_eq!(codes(&said), ["CW1002"], "{said:#}");
 }
 
 /// A match on the node's underlay address as source.

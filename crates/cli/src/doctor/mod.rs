@@ -1,6 +1,7 @@
 //! `causeway doctor`: has agents test with real packets, compares what both ends saw, and names the cause.
 
 mod directory;
+mod evidence;
 mod members;
 mod report;
 mod targets;
@@ -41,12 +42,16 @@ Examples:
   causeway doctor --context east --context west           from both ends of the links between two
   causeway doctor --objects hub/                          the network of a directory of objects
   causeway doctor --objects hub/ --node east/e1 --node west/w3
+  causeway-agent examine --node n1 | causeway doctor --evidence -      one node alone, as root on it
   causeway doctor --objects hub/ -o json | jq '.findings[].code'
   causeway doctor --explain CW1102                        what a code means, and how to mend it")]
 pub struct DoctorArgs {
     /// Directory of objects that the agents watch, in place of API servers
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "contexts"])]
     pub objects: Option<PathBuf>,
+    /// Judge Diagnoses in this file (- for standard input), and ask nobody; may be given several times
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["objects", "kubeconfig", "contexts", "nodes"])]
+    pub evidence: Vec<PathBuf>,
     /// Kubeconfig of the clusters. Default: KUBECONFIG, else ~/.kube/config
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -82,6 +87,12 @@ fn cause(code: &str) -> Result<Cause, String> {
 /// # Errors
 /// If the objects cannot be read, or nobody can be asked.
 pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
+    if !args.evidence.is_empty() {
+        let (nodes, problems) = evidence::read(&args.evidence)?;
+        let evidence = Evidence { nodes, ..Evidence::default() };
+        let names: Vec<String> = args.evidence.iter().map(|file| file.display().to_string()).collect();
+        return Ok(DoctorReport::new(names.join(", "), &evidence, diagnose(&evidence), problems));
+    }
     let limit = Duration::from_secs(args.timeout);
     if let Some(directory) = &args.objects {
         let inventory = Inventory::read(directory)?;

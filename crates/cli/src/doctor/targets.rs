@@ -3,15 +3,11 @@
 use std::collections::BTreeMap;
 
 use causeway_api::{DiagnosisTarget, Ip};
-use causeway_model::{ClusterName, LinkId, LinkPlan, NodeId, NodeName, NodePlan, Peer, Role, Vtep};
+use causeway_diagnosis::targets::{TARGETS, of_slices, target};
+use causeway_model::{ClusterName, LinkId, LinkPlan, NodeId, NodePlan, Role};
 use causeway_planner::Plan;
 
 use crate::error::Error;
-
-/// Targets of one node at most: what a Diagnosis holds.
-const TARGETS: usize = 16;
-/// Nodes of a cluster that is not asked itself.
-const BEYOND: usize = 4;
 
 /// Some nodes of each cluster: those that have tunnels to other clusters first.
 pub fn some(plan: &Plan, per_cluster: usize) -> Vec<&NodePlan> {
@@ -75,19 +71,9 @@ pub fn targets(
 /// Nodes of clusters of which none is asked: some tunnel ends of each, as slices tell them.
 fn beyond(node: &NodePlan, chosen: &[&NodePlan], plan: &Plan) -> Vec<DiagnosisTarget> {
     let asked = |cluster: &ClusterName| chosen.iter().any(|one| one.id.cluster == *cluster);
-    let mut peers: BTreeMap<&ClusterName, Vec<&Peer>> = BTreeMap::new();
     let slices =
         plan.slices.values().filter(|slice| node.tunnels.bridge.is_some() && !asked(&slice.id.cluster));
-    for slice in slices.filter(|slice| link(node, &slice.id.cluster, plan).is_some()) {
-        peers.entry(&slice.id.cluster).or_default().extend(&slice.peers);
-    }
-    let some = peers.into_iter().flat_map(|(cluster, mut peers)| {
-        // Nodes of a slice of scope Gateways may stand in one of scope Nodes too.
-        peers.sort_by(|a, b| a.node.cmp(&b.node));
-        peers.dedup_by(|a, b| a.node == b.node);
-        peers.into_iter().take(BEYOND).map(move |peer| target(cluster, &peer.node, &peer.vtep))
-    });
-    some.collect()
+    of_slices(&node.id, slices.filter(|slice| link(node, &slice.id.cluster, plan).is_some()))
 }
 
 /// The link from the node's cluster to another one, if something may pass.
@@ -98,16 +84,6 @@ fn link<'a>(node: &NodePlan, other: &ClusterName, plan: &'a Plan) -> Option<&'a 
 
 fn own(node: &NodePlan) -> DiagnosisTarget {
     target(&node.id.cluster, &node.id.node, &node.vtep)
-}
-
-fn target(cluster: &ClusterName, node: &NodeName, vtep: &Vtep) -> DiagnosisTarget {
-    DiagnosisTarget {
-        cluster: cluster.to_string(),
-        node: node.to_string(),
-        underlay: vtep.underlay.addresses().map(Ip::from).collect(),
-        overlay: vtep.families.iter().map(|family| Ip::from(vtep.overlay.get(family))).collect(),
-        pods: Vec::new(),
-    }
 }
 
 /// A pod's address as other clusters see it.

@@ -1,8 +1,6 @@
 //! A change that is not applied yet: objects of files or of a kustomization put over those that are there, and
 //! objects taken away.
 
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
@@ -15,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::error::Error;
+use crate::input;
 use crate::inventory::Problem;
 
 /// What is to change.
@@ -126,14 +125,7 @@ impl Change {
             store.objects().iter().for_each(|object| self.add(object.clone(), &file.display().to_string()));
             return Ok(());
         }
-        let failed = |error| Error::File { file: file.display().to_string(), error };
-        let mut bytes = Vec::new();
-        if file == Path::new("-") {
-            io::stdin().read_to_end(&mut bytes).map_err(failed)?;
-        } else {
-            bytes = fs::read(file).map_err(failed)?;
-        }
-        self.add_text(file.to_owned(), &bytes)
+        self.add_text(file.to_owned(), &input::bytes(file)?)
     }
 
     fn add_text(&mut self, name: PathBuf, bytes: &[u8]) -> Result<(), Error> {

@@ -122,6 +122,15 @@ fn a_node_that_reboots_while_nobody_answers_comes_up_from_its_disk() {
         if routes.contains(newer[0]) { Err(routes) } else { Ok(()) }
     });
 
+    // What the node is can be tested without anybody, too.
+    let program = Path::new(PROGRAM).with_file_name("causeway-agent");
+    let state = "/run/causeway-lab/state/east/n1";
+    let examine = [program.to_str().unwrap(), "examine", "--node", "n1", "--state-dir", state];
+    let evidence: serde_json::Value = serde_json::from_str(&in_bed(&lab, "east/n1", &examine)).unwrap();
+    assert_eq!(evidence["spec"]["targets"].as_array().map(Vec::len), Some(2), "{evidence:#}");
+    let paths = evidence["status"]["paths"].as_array().unwrap();
+    assert!(paths.iter().all(|path| path["answered"].as_i64() > Some(0)), "{evidence:#}");
+
     // They answer again.
     servers(&lab, Action::Start);
     logs(&lab, "east/n1", "the last known state counts no more", 1);
