@@ -9,8 +9,6 @@ const LARGE = 24;
 /** Links that are listed. */
 const LISTED = 100;
 
-const word = { P2P: "P2P", Gateway: "Gateway" };
-
 /** A part of the page that is built anew only when what it shows has changed. */
 function section(heading, build) {
   const body = el("div");
@@ -37,7 +35,6 @@ export function overview() {
   const root = el("div", null,
     el("h1", { tabindex: "-1" }, "Clusterset"), summary, wrong.root,
     el("div", { class: "columns" }, map.root, grid.root), clusters.root, links.root);
-  const bars = [];
   return {
     root,
     title: (data) => (data.status.wrong.length > 0 ? `${data.status.wrong.length} wrong` : "Clusterset"),
@@ -49,9 +46,8 @@ export function overview() {
       map.update({ clusters: status.clusters.map(({ name, mode, state, nodes }) => ({ name, mode, state, nodes })), links: status.clusters.length > MAP ? [] : lines });
       grid.update(status);
       clusters.update(status.clusters);
-      links.update({ links: status.links.slice(0, LISTED), more: status.links.length - LISTED, histories: data.histories, seconds: data.memory.seconds }, Math.floor(end / 10) * 10);
+      links.update({ links: status.links.slice(0, LISTED), more: status.links.length - LISTED, histories: data.histories, seconds: data.memory.seconds }, Math.ceil(end / 10) * 10);
     },
-    bars,
   };
 }
 
@@ -145,7 +141,7 @@ function body(cluster, { x, y }, radius) {
   };
   const other = () => svg("path", { class: "body", d: `M${x} ${y - radius}L${x + radius} ${y}L${x} ${y + radius}L${x - radius} ${y}Z` });
   const nodes = cluster.nodes ? `${cluster.nodes.ready}/${cluster.nodes.total} nodes` : "nodes not told";
-  const label = cluster.state === "Ready" ? `${word[cluster.mode] ?? cluster.mode}, ${nodes}` : `${cluster.state}, ${nodes}`;
+  const label = cluster.state === "Ready" ? `${cluster.mode}, ${nodes}` : `${cluster.state}, ${nodes}`;
   return svg("a", { href: clusterPath(cluster.name), class: `node ${cluster.state}`, "aria-label": `${name}, ${nodes}`, "data-key": `map ${cluster.name}` },
     svg("title", null, name), (shapes[cluster.state] ?? other)(), svg("text", { class: "glyph", x, y: y + 6 }, MARKS[cluster.state] ?? "·"),
     svg("text", { class: "name", x, y: y + radius + 20 }, cluster.name), svg("text", { class: "small", x, y: y + radius + 37 }, label));
@@ -172,7 +168,7 @@ function matrix() {
   const note = el("p", { class: "soft" });
   const root = el("section", null, el("h2", null, "Matrix"),
     el("fieldset", { class: "choices" }, el("legend", null, "Cells show"), choice("rtt", "round-trip time (ms)"), choice("loss", "loss"), choice("state", "state"), el("label", null, "only ", search)),
-    body, note);
+    body, el("p", { class: "soft", id: "matrix-keys" }, "The arrow keys move from cell to cell, Enter opens a link."), note);
 
   function build(large) {
     cells = new Map();
@@ -184,8 +180,7 @@ function matrix() {
       cells.set(`${from}/${to}`, { td, anchor, row, column, shown: undefined });
       return td;
     })));
-    const caption = el("caption", null, "From (row) to (column). The arrow keys move from cell to cell, Enter opens a link.");
-    body.replaceChildren(el("table", { class: large ? "matrix large" : "matrix", role: "grid" }, caption,
+    body.replaceChildren(el("table", { class: large ? "matrix large" : "matrix", role: "grid", "aria-label": "From row to column", "aria-describedby": "matrix-keys" },
       el("thead", null, el("tr", null, el("th", { scope: "col" }, "from \\ to"), head)), el("tbody", null, rows)));
     enter(at);
   }
