@@ -24,7 +24,7 @@ const TEXT: &str = "document.body.innerText";
 fn opened(dashboard: &Dashboard) -> Browser {
     let mut browser = Browser::start(1400, 1000).unwrap();
     browser.open(dashboard.url()).unwrap();
-    browser.wait("the page", "document.querySelector('.matrix td a')?.textContent", TEXT).unwrap();
+    browser.wait("the page", "document.querySelector('.matrix td a')", TEXT).unwrap();
     browser
 }
 

@@ -82,14 +82,4 @@ pub async fn run(args: &DashboardArgs) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_is_listened_on() {
-        assert!(loopback("127.0.0.1").is_ok() && loopback("::1").is_ok());
-        for elsewhere in ["0.0.0.0", "::", "10.0.0.1", "127.0.0.2", "::ffff:127.0.0.1", "localhost", ""] {
-            assert!(loopback(elsewhere).is_err(), "{elsewhere}");
-        }
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ use super::request::{Asked, asked};
 use super::state::State;
 
 /// Connections at a time; more are closed at once.
-const CONNECTIONS: usize = 64;
+pub const CONNECTIONS: usize = 64;
 /// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
 /// How long a connection lasts; a client that wants more makes another.
@@ -29,7 +29,7 @@ const CONNECTION: Duration = Duration::from_secs(300);
 /// How long the last answer of a connection may take.
 const LAST: Duration = Duration::from_secs(10);
 /// The longest head of a request, in bytes.
-const HEAD_LIMIT: usize = 16 * 1024;
+pub const HEAD_LIMIT: usize = 16 * 1024;
 /// Header fields of a request at most.
 const FIELDS: usize = 64;
 

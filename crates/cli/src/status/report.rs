@@ -59,10 +59,11 @@ pub struct Count {
 }
 
 impl Count {
+    /// What is told of both: that there are nodes does not say how they are.
     fn of(count: Option<&NodeCount>) -> Option<Count> {
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
         let count = count?;
-        Some(Count { ready: number(count.ready).unwrap_or(0), total: number(count.total)? })
+        Some(Count { ready: number(count.ready)?, total: number(count.total)? })
     }
 
     fn add(&mut self, other: Count) {

@@ -109,6 +109,8 @@ function tell() {
   const words = page("trouble-words");
   page("trouble").hidden = trouble === undefined;
   if (words.textContent !== (trouble ?? "")) words.textContent = trouble ?? "";
+  if (trouble === undefined && page("trouble").dataset.was) page("news").textContent = "What is shown is so now again.";
+  page("trouble").dataset.was = trouble ?? "";
   page("main").classList.toggle("stale", trouble !== undefined);
   age();
 }
