@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Tests and labs need network and mount namespaces: root, or a user namespace where that is allowed.
 NS := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user)
 
-.PHONY: help deps build kubernetes release image demo demo-kubernetes test faults bench instructions soak deny lint crds docs fmt clean
+.PHONY: help deps build kubernetes release image demo demo-kubernetes test faults bench instructions soak deny lint crds docs pictures fmt clean
 
 # How much `make soak` does.
 JOINS ?= 1000
@@ -74,6 +74,9 @@ docs: ## write the generated pages: docs/metrics.md, docs/resources.md, docs/tro
 	cargo run --locked -p causeway-metrics --example docs
 	cargo run --locked -p causeway-api --example docs
 	cargo run --locked -p causeway-diagnosis --example causes
+
+pictures: deps build ## the pictures in docs/pictures, of a lab with a broken link, by Chromium
+	$(NS) cargo run --locked -p causeway-lab --example pictures -- $(TARGET)/debug docs/pictures
 
 fmt: ## format all code
 	cargo fmt --all

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what builds, tests, labs and benches call: ip, bridge, nft, iptables-nft, ping, sysctl, nsenter,
-# unshare, openssl, curl, iperf3, valgrind, promtool, a C linker.
+# unshare, openssl, curl, iperf3, valgrind, chromium, promtool, a C linker.
 # Does nothing where all of it is there.
 set -euo pipefail
 
 declare -A package=([strip]=binutils [ip]=iproute2 [bridge]=iproute2 [nft]=nftables [iptables-nft]=iptables
     [ping]=iputils-ping [nsenter]=util-linux [unshare]=util-linux [setpriv]=util-linux
-    [sysctl]=procps [cc]=gcc [openssl]=openssl [curl]=curl [iperf3]=iperf3 [valgrind]=valgrind)
+    [sysctl]=procps [cc]=gcc [openssl]=openssl [curl]=curl [iperf3]=iperf3 [valgrind]=valgrind
+    [chromium]=chromium)
 missing=()
 for program in "${!package[@]}"; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("${package[$program]}")

@@ -136,6 +136,14 @@ impl Gateways {
         pools(&self.carriers).into_iter().filter(|(_, pool)| silent(pool)).map(|((of, _), _)| of).collect()
     }
 
+    /// Clusters none of whose gateways answers in any family: no way to them works, as far as probes can tell.
+    pub fn cut_off(&self) -> BTreeSet<&ClusterName> {
+        let answers = |one: &&Carrier| !self.states.contains_key(&one.hop.gateway);
+        let answering: BTreeSet<&ClusterName> =
+            self.carriers.iter().filter(answers).map(|one| &one.cluster).collect();
+        self.carriers.iter().map(|one| &one.cluster).filter(|cluster| !answering.contains(cluster)).collect()
+    }
+
     /// What there is to tell; nothing without probes.
     pub fn verdict(&self) -> Option<Verdict> {
         self.probing.as_ref().map(|_| verdict(&self.carriers, &self.states, &self.impaired))
@@ -299,6 +307,19 @@ mod tests {
         assert!(silent(&["198.18.1.1"]).is_empty());
         assert_eq!(silent(&["198.18.1.1", "198.18.1.2"]), ["b"]);
         assert_eq!(silent(&["fd00::1", "198.18.2.9"]), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_cluster_is_cut_off_if_none_of_its_gateways_answers_at_all() {
+        let cut_off = |addresses: &[&str]| {
+            let states = addresses.iter().map(|address| (address.parse().unwrap(), State::Silent)).collect();
+            let gateways = Gateways { carriers: carriers().into(), states, ..Gateways::default() };
+            gateways.cut_off().into_iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(cut_off(&[]).is_empty());
+        assert!(cut_off(&["198.18.1.1", "198.18.1.2"]).is_empty(), "it answers over IPv6");
+        assert_eq!(cut_off(&["198.18.1.1", "198.18.1.2", "fd00::1"]), ["b"]);
+        assert_eq!(cut_off(&["198.18.2.9"]), ["c"]);
     }
 
     #[test]

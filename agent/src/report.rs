@@ -1,9 +1,11 @@
 //! Tells how it went: the status of the node's NodeConfig, written only when it changes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use causeway_api::conditions::{CLEANED_UP, DEGRADED, PROGRAMMED, Verdict, update};
 use causeway_api::{LinkState, NodeConfig, NodeConfigStatus, Object};
+use causeway_model::{ClusterName, LinkPlan};
 use causeway_objects::{WriteError, Writer};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -22,9 +24,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// How a pass towards what is `known` ended, and how the gateways are, if that is looked at. Round-trip times
-    /// are not in it yet.
-    pub fn of(known: Known<'_>, result: &Result<Pass, ConvergeError>, gateways: Option<Verdict>) -> Report {
+    /// How a pass towards what is `known` ended, and how the gateways are, if that is looked at; of the clusters that
+    /// are `cut_off` none answers. Round-trip times are not in it yet.
+    pub fn of(
+        known: Known<'_>,
+        result: &Result<Pass, ConvergeError>,
+        gateways: Option<Verdict>,
+        cut_off: &BTreeSet<&ClusterName>,
+    ) -> Report {
         let removed = matches!(known, Known::Removed);
         let links = match known {
             Known::Plan(inputs) => inputs
@@ -32,7 +39,7 @@ impl Report {
                 .iter()
                 .map(|link| LinkState {
                     remote_cluster: link.id.remote.to_string(),
-                    ready: result.is_ok() && !link.prefixes.is_empty(),
+                    ready: result.is_ok() && !link.prefixes.is_empty() && answers(link, cut_off),
                     rtt_microseconds: None,
                 })
                 .collect(),
@@ -69,6 +76,11 @@ impl Report {
         status.conditions = update(&status.conditions, &self.verdicts, generation, &Time(Timestamp::now()));
         status
     }
+}
+
+/// Whether somebody answers at the other end, and at the own gateways where they are in between.
+fn answers(link: &LinkPlan, cut_off: &BTreeSet<&ClusterName>) -> bool {
+    !cut_off.contains(&link.id.remote) && !cut_off.contains(&link.id.source)
 }
 
 /// Writes the status of `config` beside it.

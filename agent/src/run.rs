@@ -191,7 +191,7 @@ async fn once(
         return print_steps(kernel, goal, restore);
     }
     let result = converge(kernel, goal, restore);
-    let report = Report::of(known, &result, None);
+    let report = Report::of(known, &result, None, &BTreeSet::new());
     source.report(report);
     log(result?);
     Ok(())
@@ -444,7 +444,7 @@ impl Agent {
         if let Ok(pass) = &mut result {
             self.gateways.watch(std::mem::take(&mut pass.carriers), overlay);
         }
-        let mut report = Report::of(known, &result, self.gateways.verdict());
+        let mut report = Report::of(known, &result, self.gateways.verdict(), &self.gateways.cut_off());
         self.telemetry.links(report.links(), &self.gateways.unreachable());
         if basis == Basis::Source {
             self.trips.adopt(self.source.told_links());

@@ -34,6 +34,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     Status(crate::status::StatusArgs),
+    Dashboard(crate::dashboard::DashboardArgs),
     Plan(Box<PlanArgs>),
     Render(RenderArgs),
     Explain(ExplainArgs),

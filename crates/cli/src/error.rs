@@ -1,7 +1,7 @@
 //! Why a command cannot be served at all. What is merely wrong with the clusterset is a finding of a
 //! report, not an error.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use causeway_kubernetes::{ConnectError, RequestError, Trouble};
@@ -209,6 +209,14 @@ pub enum Error {
     /// The manifests in this program are broken; a defect of it.
     #[error("the built-in manifests cannot be used: {0}")]
     Manifest(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another with --port, or 0 for any that is free")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The asynchronous runtime cannot be started.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
@@ -243,6 +251,7 @@ impl Error {
             | Error::NoChange(_)
             | Error::Usage(_)
             | Error::NoSuchObject { .. }
+            | Error::Listen { .. }
             | Error::OtherCluster { .. } => true,
             Error::NodeNotPlanned { .. }
             | Error::Request(_)

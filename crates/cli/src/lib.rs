@@ -13,6 +13,7 @@ mod args;
 mod bench;
 mod complete;
 mod credential;
+mod dashboard;
 mod doctor;
 mod error;
 mod explain;
@@ -87,6 +88,7 @@ fn run(name: &'static str, arguments: &[OsString]) -> Result<Outcome, Error> {
             wait_for(status::watch(&args, colour(color))).map(|()| Outcome::Fine)
         }
         Command::Status(args) => show(&status::run(&args)?, args.output, args.limit),
+        Command::Dashboard(args) => wait_for(dashboard::run(&args)).map(|()| Outcome::Fine),
         Command::Plan(args) => show(&plan::run(&args)?, args.common.output, args.limit),
         Command::Render(args) => show(&render::run(&args)?, args.common.output, 0),
         Command::Explain(args) => show(&explain::run(&args)?, args.common.output, 0),

@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::bench::BenchReport;
+use crate::dashboard::Dashboard;
 use crate::doctor::DoctorReport;
 use crate::explain::Explanation;
 use crate::gather::GatherReport;
@@ -17,6 +18,8 @@ use crate::version::VersionReport;
 pub enum Of {
     /// `causeway status`
     Status,
+    /// `/dashboard.json` of `causeway dashboard`
+    Dashboard,
     /// `causeway plan`
     Plan,
     /// `causeway explain`
@@ -36,6 +39,7 @@ impl Of {
     pub fn word(self) -> &'static str {
         match self {
             Of::Status => "status",
+            Of::Dashboard => "dashboard",
             Of::Plan => "plan",
             Of::Explain => "explain",
             Of::Doctor => "doctor",
@@ -50,6 +54,7 @@ impl Of {
         let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
         let schema = match self {
             Of::Status => generator.into_root_schema_for::<StatusReport>(),
+            Of::Dashboard => generator.into_root_schema_for::<Dashboard>(),
             Of::Plan => generator.into_root_schema_for::<PlanReport>(),
             Of::Explain => generator.into_root_schema_for::<Explanation>(),
             Of::Doctor => generator.into_root_schema_for::<DoctorReport>(),

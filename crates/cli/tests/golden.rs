@@ -147,12 +147,6 @@ fn no_expected_text_is_left_over() {
 }
 
 #[test]
-fn what_is_not_built_is_not_listed() {
-    let (help, _) = run("--help");
-    assert!(!help.lines().any(|line| line.trim_start().starts_with("dashboard ")), "{help}");
-}
-
-#[test]
 fn each_shell_gets_a_completion_script_under_the_programs_name() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (script, exit) = run(&format!("completion {shell}"));

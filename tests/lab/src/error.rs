@@ -36,6 +36,9 @@ pub enum LabError {
         /// Debian's package.
         package: &'static str,
     },
+    /// The browser does not do what it should.
+    #[error("browser: {0}")]
+    Browser(String),
     /// One of Causeway's own programs is not built.
     #[error(
         "{} does not exist; build it (cargo build --workspace), name its directory in CAUSEWAY_BIN_DIR, or run without agents (--no-agents)",

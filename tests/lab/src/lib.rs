@@ -10,8 +10,10 @@
 //! only, and takes no part of them in.
 
 mod bed;
+pub mod browser;
 mod cli;
 mod daemon;
+pub mod dashboard;
 mod deadline;
 mod demo;
 mod echo;

@@ -19,9 +19,10 @@ use crate::source::Hub;
 pub const LEASE: &str = "causeway-network-manager";
 
 /// How many ClusterNodes are looked at, unless all are asked for: that many are read in a moment.
-const NODES: usize = 1000;
+pub const NODES: usize = 1000;
 
 /// What is there.
+#[derive(Clone)]
 pub struct Facts {
     /// The directory, or the hub.
     pub source: String,

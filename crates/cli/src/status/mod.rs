@@ -2,6 +2,7 @@
 
 mod advice;
 mod facts;
+mod feed;
 mod page;
 mod report;
 mod watch;
@@ -13,8 +14,10 @@ use k8s_openapi::jiff::Timestamp;
 use crate::error::Error;
 use crate::report::{Format, Outcome, Page, Report};
 use crate::source::{Hub, Source, SourceArgs};
-use facts::Facts;
-pub use report::StatusReport;
+pub use advice::advice;
+pub use facts::Facts;
+pub use feed::{Feed, News, TICK};
+pub use report::{LinkRow, State, StatusReport, report};
 pub use watch::watch;
 
 /// Show the clusterset at a glance: clusters, links, and first what is wrong
@@ -61,7 +64,7 @@ pub fn run(args: &StatusArgs) -> Result<StatusReport, Error> {
             }
         })?,
     };
-    Ok(report::report(&facts))
+    Ok(report(&facts))
 }
 
 /// The status of a directory.
@@ -69,7 +72,7 @@ pub fn run(args: &StatusArgs) -> Result<StatusReport, Error> {
 /// # Errors
 /// If it cannot be read.
 pub fn of_directory(directory: &std::path::Path) -> Result<StatusReport, Error> {
-    Ok(report::report(&Facts::in_directory(directory)?))
+    Ok(report(&Facts::in_directory(directory)?))
 }
 
 /// The status of a hub, for commands that show it among other things.
@@ -77,7 +80,7 @@ pub fn of_directory(directory: &std::path::Path) -> Result<StatusReport, Error> 
 /// # Errors
 /// As [`run`].
 pub async fn of_hub(hub: &Hub) -> Result<StatusReport, Error> {
-    Ok(report::report(&Facts::at_hub(hub, false).await?))
+    Ok(report(&Facts::at_hub(hub, false).await?))
 }
 
 impl Report for StatusReport {

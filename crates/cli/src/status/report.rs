@@ -59,10 +59,11 @@ pub struct Count {
 }
 
 impl Count {
+    /// What is told of both: that there are nodes does not say how they are.
     fn of(count: Option<&NodeCount>) -> Option<Count> {
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
         let count = count?;
-        Some(Count { ready: number(count.ready).unwrap_or(0), total: number(count.total)? })
+        Some(Count { ready: number(count.ready)?, total: number(count.total)? })
     }
 
     fn add(&mut self, other: Count) {
@@ -152,6 +153,9 @@ pub struct LinkRow {
     pub transport: String,
     /// How it is.
     pub state: State,
+    /// Since when its nodes say so, if they do (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// Nodes of the source cluster that have a way that works, of all. Absent if nobody has said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<Count>,
@@ -278,6 +282,8 @@ fn link_row(link: &ClusterLink, sums: &NodeSums) -> LinkRow {
         via: spec.via.as_str().to_owned(),
         transport: spec.transport.as_ref().map_or_else(|| word(Transport::Vxlan), |t| t.as_str().to_owned()),
         state: link_state(&status.conditions, nodes),
+        since: condition(&status.conditions, conditions::READY)
+            .map(|ready| ready.last_transition_time.0.to_string()),
         nodes,
         rtt: status.rtt.or_else(|| sum.and_then(LinkSum::rtt)),
         loss: None,

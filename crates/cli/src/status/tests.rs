@@ -214,14 +214,18 @@ fn nodes_that_say_it_themselves_are_summed_up_where_nobody_else_does() {
         )
     };
     let bare = link("east", "west", json!({"conditions": [condition("Accepted", "True", "Accepted", "")]}));
-    let unsaid = cluster("east", good(), Value::Null);
+    // Of the cluster it is told how many nodes take part, by network-manager, and not how they are.
+    let unsaid = cluster("east", good(), json!({"total": 2}));
     let report = report(&facts(vec![unsaid, bare, config("e1", true, 400), config("e2", true, 1_250)]));
     let row = &report.links[0];
     assert_eq!(
         (row.state, row.nodes.unwrap().words().as_str(), row.rtt.as_deref()),
         (State::Ready, "2/2", Some("1.25ms"))
     );
-    assert_eq!(report.clusters[0].nodes.unwrap().words(), "2/2");
+    assert_eq!(
+        (report.clusters[0].state, report.clusters[0].nodes.unwrap().words().as_str()),
+        (State::Ready, "2/2")
+    );
 }
 
 #[test]
