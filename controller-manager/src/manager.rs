@@ -238,7 +238,7 @@ impl Manager {
         // That a watch is complete is told without a change.
         self.reselect |= changes.is_empty();
         for change in changes {
-            self.bulletin.handle(change);
+            self.bulletin.handle(change, Instant::now());
             let key = change.key();
             self.reselect |= matches!(key.kind, Kind::NodeConfig | Kind::ClusterLink);
             if key.kind == Kind::Cluster {
@@ -371,6 +371,7 @@ impl Manager {
             let resting = &self.resting;
             let at = Instant::now();
             let Some(item) = self.queue.next(at, |item| resting.may(item, at)) else { return };
+            self.take_note(&item, &now, at);
             match self.view(&now).action(&item) {
                 Some(action) => {
                     let (hub, member) = (self.hub_writer.clone(), self.member_writer.clone());
@@ -383,6 +384,22 @@ impl Manager {
                     self.queue.done(&item, true, Instant::now());
                 }
             }
+        }
+    }
+
+    /// What is to be told of an item besides what is written of it.
+    fn take_note(&mut self, item: &Item, now: &Time, at: Instant) {
+        match item {
+            Item::ClusterStatus => {
+                if let Some(troubles) = self.view(now).troubles() {
+                    self.bulletin.troubles(troubles, at);
+                }
+            }
+            Item::Copy(Kind::ClusterLink, remote) => {
+                let copy = self.member.copies.get(&(Kind::ClusterLink, remote.clone()));
+                self.bulletin.copied(remote, copy.and_then(|copy| copy.uid.clone()));
+            }
+            _ => {}
         }
     }
 
