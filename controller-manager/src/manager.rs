@@ -178,12 +178,10 @@ impl Manager {
                 changes = self.hub.changed() => self.hub_changed(&changes),
                 (id, update) = self.watches.next() => {
                     let spec = spec(&self.hub, &self.name);
-                    self.meter(id, &update);
-                    let mut items = self.member.take(id, update, &spec);
+                    let mut items = self.member_changed(id, update, &spec);
                     for _ in 1..BATCH {
                         let Some((id, update)) = self.watches.ready() else { break };
-                        self.meter(id, &update);
-                        items.extend(self.member.take(id, update, &spec));
+                        items.extend(self.member_changed(id, update, &spec));
                     }
                     self.stale |= !items.is_empty();
                     self.open(items);
@@ -202,16 +200,20 @@ impl Manager {
         }
     }
 
-    fn meter(&self, id: WatchId, update: &Update) {
-        if let Update::Trouble(trouble) = update {
+    fn member_changed(&mut self, id: WatchId, update: Update, spec: &ClusterSpec) -> Vec<Item> {
+        if let Update::Trouble(trouble) = &update {
             self.meter.watch_failed(&resource(id, &self.namespace).plural, trouble);
         }
+        if let Some(item) = written_at_member(id, &update) {
+            self.queue.heard(&item);
+        }
+        self.member.take(id, update, spec)
     }
 
     /// The queue, and the nodes as the hub's Cluster has them.
     fn measure(&self) {
         self.metrics.set(&QUEUE_WAITING, &[], self.queue.depth() as f64);
-        self.metrics.set(&QUEUE_FAILED, &[], self.queue.failed() as f64);
+        self.metrics.set(&QUEUE_FAILED, &[], self.queue.failures() as f64);
         let nodes = self.cluster().and_then(|cluster| cluster.status.as_ref()?.nodes.as_ref());
         if let Some(NodeCount { ready: Some(ready), total: Some(total) }) = nodes {
             let states = [("programmed", *ready), ("not_programmed", total - ready)];
@@ -240,6 +242,9 @@ impl Manager {
         for change in changes {
             self.bulletin.handle(change, Instant::now());
             let key = change.key();
+            if let Some(item) = written_at_hub(&key) {
+                self.queue.heard(&item);
+            }
             self.reselect |= matches!(key.kind, Kind::NodeConfig | Kind::ClusterLink);
             if key.kind == Kind::Cluster {
                 // Its spec may ask for other sources, labels and addresses.
@@ -381,7 +386,7 @@ impl Manager {
                 None => {
                     // It is as it should be by now, whatever failed before.
                     self.failures.iter_mut().for_each(|failures| failures.ended(&item, Ok(())));
-                    self.queue.done(&item, true, Instant::now());
+                    self.queue.fine(&item);
                 }
             }
         }
@@ -404,10 +409,16 @@ impl Manager {
     }
 
     fn finish(&mut self, (place, item, result): Ended) {
-        if result.is_ok() && item.is_sum() {
-            self.resting.written(&item, Instant::now());
+        let at = Instant::now();
+        match result {
+            Ok(()) => {
+                if item.is_sum() {
+                    self.resting.written(&item, at);
+                }
+                self.queue.written(&item, at);
+            }
+            Err(_) => self.queue.failed(&item, at),
         }
-        self.queue.done(&item, result.is_ok(), Instant::now());
         self.failures[place as usize].ended(&item, result);
     }
 
@@ -452,7 +463,7 @@ impl Manager {
         }
         let [at_hub, at_member] = &self.failures;
         let writes = [at_hub.problems(HUB), at_member.problems(MEMBER)].concat();
-        match self.queue.failed() {
+        match self.queue.failures() {
             0 => self.health.ready("writes"),
             failed => {
                 let text = format!("{failed} objects could not be written: {}", texts(&writes));
@@ -477,6 +488,30 @@ fn hub_items(key: &ObjectRef) -> Vec<Item> {
         Kind::NodeConfig => vec![Item::Copy(key.kind, name), Item::ClusterStatus],
         Kind::ClusterLink => vec![Item::Copy(key.kind, name.clone()), Item::LinkStatus(name)],
         Kind::PeerSlice => vec![Item::Copy(key.kind, name)],
+    }
+}
+
+/// Which item's writes a change of the hub's object tells of.
+fn written_at_hub(key: &ObjectRef) -> Option<Item> {
+    match key.kind {
+        Kind::Cluster => Some(Item::ClusterStatus),
+        Kind::ClusterNode => Some(Item::ClusterNode(key.name.clone())),
+        Kind::ClusterLink => Some(Item::LinkStatus(key.name.clone())),
+        Kind::ClusterSet | Kind::Diagnosis | Kind::NodeConfig | Kind::PeerSlice => None,
+    }
+}
+
+/// Which item's writes what a watch at the member says tells of.
+fn written_at_member(id: WatchId, update: &Update) -> Option<Item> {
+    let name = match update {
+        Update::Applied(object) => object.metadata.name.clone()?,
+        Update::Deleted(name) => name.name.clone(),
+        Update::Complete | Update::Trouble(_) => return None,
+    };
+    match id {
+        WatchId::Copies(kind) => Some(Item::Copy(kind, name)),
+        WatchId::Resolve => Some(Item::Resolve(name)),
+        WatchId::Nodes | WatchId::Source(_) => None,
     }
 }
 

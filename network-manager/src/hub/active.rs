@@ -110,8 +110,12 @@ impl<'a> Active<'a> {
                 changes = self.replica.changed() => {
                     self.planning.handle(&changes);
                     self.stale |= !changes.is_empty();
-                    changes.iter().for_each(|change| self.bulletin.handle(change, Instant::now()));
-                    changes.iter().for_each(|change| event(self.metrics, change.key().kind));
+                    for change in &changes {
+                        let key = change.key();
+                        event(self.metrics, key.kind);
+                        self.queue.heard(&key);
+                        self.bulletin.handle(change, Instant::now());
+                    }
                     // Perhaps it went with its namespace.
                     changes.iter().filter_map(deleted).for_each(|of| self.registrar.suspect(&of));
                 }
@@ -164,7 +168,7 @@ impl<'a> Active<'a> {
             let existing = objects.get(&key).map(|object| &**object);
             if matches!(wanted, Output::Absent) && existing.is_some() && self.replica.has_unusable() {
                 // What cannot be read may be a fact that this follows from: unknown is not gone.
-                self.queue.done(&key, false, Instant::now());
+                self.queue.failed(&key, Instant::now());
                 continue;
             }
             let tell = tell(&wanted, existing);
@@ -183,21 +187,27 @@ impl<'a> Active<'a> {
                 None => {
                     // It is as it should be by now, whatever failed before.
                     self.failures.ended(&key, Ok(()));
-                    self.queue.done(&key, true, Instant::now());
+                    self.queue.fine(&key);
                 }
             }
         }
     }
 
     fn finish(&mut self, key: &ObjectRef, result: Result<bool, RequestError>) {
-        self.written += usize::from(matches!(result, Ok(true)));
-        self.queue.done(key, result.is_ok(), Instant::now());
+        match result {
+            Ok(true) => {
+                self.written += 1;
+                self.queue.written(key, Instant::now());
+            }
+            Ok(false) => self.queue.fine(key),
+            Err(_) => self.queue.failed(key, Instant::now()),
+        }
         self.failures.ended(key, result);
     }
 
     fn say(&mut self) {
         self.metrics.set(&QUEUE_WAITING, &[], self.queue.depth() as f64);
-        self.metrics.set(&QUEUE_FAILED, &[], self.queue.failed() as f64);
+        self.metrics.set(&QUEUE_FAILED, &[], self.queue.failures() as f64);
         report(self.health, self.replica);
         let writes = [self.failures.problems(""), self.registrar.problems()].concat();
         let reasons: Vec<String> = writes.iter().map(|problem| problem.text.clone()).collect();
@@ -212,7 +222,7 @@ impl<'a> Active<'a> {
             self.written = 0;
             self.told = true;
         }
-        match self.queue.failed() {
+        match self.queue.failures() {
             0 if reasons.is_empty() => self.health.ready("writes"),
             0 => self.health.not_ready("writes", reasons.join("; ")),
             failed => {

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod objects;
 pub mod proxy;
 pub mod questions;
+pub mod records;
 pub mod samples;
 pub mod server;
 

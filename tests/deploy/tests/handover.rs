@@ -5,31 +5,23 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use causeway_api::{Cluster, ClusterNode};
 use causeway_test_deploy::daemon::Daemon;
 use causeway_test_deploy::hub::{install, join, shown};
 use causeway_test_deploy::identity::{account_token, typed};
+use causeway_test_deploy::records::{credential, writes_with};
 use causeway_test_deploy::server::Server;
 use causeway_test_deploy::until;
 use k8s_openapi::api::core::v1::Node;
 use kube_client::Api;
 use kube_client::api::{Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// One of two, and what its tokens are called in the API server's records.
 struct One {
     daemon: Daemon,
     /// At the member, and for a controller-manager at the hub.
     credentials: Vec<String>,
-}
-
-/// What a token is called in the API server's records.
-fn credential(token: &str) -> String {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-    let claims: Value = serde_json::from_slice(&claims).unwrap();
-    format!("JTI={}", claims["jti"].as_str().unwrap())
 }
 
 async fn start(server: &Server, name: &str, account: &str, binary: &str, words: &[&str]) -> One {
@@ -41,29 +33,9 @@ async fn start(server: &Server, name: &str, account: &str, binary: &str, words: 
 }
 
 impl One {
-    /// What it wrote, as `VERB RESOURCE NAME` for each request; tries for the Lease apart.
+    /// What it wrote, tries for the Lease apart.
     fn wrote(&self, server: &Server) -> Vec<String> {
-        let events = server.audit();
-        let own = |event: &&Value| {
-            event["user"]["extra"]["authentication.kubernetes.io/credential-id"]
-                .as_array()
-                .is_some_and(|all| self.credentials.iter().any(|own| all.contains(&json!(own))))
-        };
-        let text = |event: &Value, at: &str| {
-            event.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let writes = |event: &&Value| {
-            let verb = text(event, "/verb");
-            !["get", "list", "watch"].contains(&verb.as_str())
-                && text(event, "/objectRef/resource") != "leases"
-                && !text(event, "/requestURI").contains("dryRun=All")
-        };
-        let said = |event: &Value| {
-            ["/verb", "/objectRef/resource", "/objectRef/subresource", "/objectRef/name"]
-                .map(|at| text(event, at))
-                .join(" ")
-        };
-        events.iter().filter(own).filter(writes).map(said).collect()
+        writes_with(server, &self.credentials)
     }
 
     async fn becomes_active(&self) {

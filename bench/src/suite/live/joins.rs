@@ -36,18 +36,26 @@ pub fn joins(options: &Options) -> Result<Section> {
     let times = times(&bed, count)?;
     bed.wait_until_quiet(&["hub"])?;
     let after = bed.metrics("hub")?;
-    let a_join = |of: fn(&Metrics) -> f64| (of(&after) - of(&before)) / f64::from(count);
-    let sums = a_join(Metrics::sums);
+    let a_join = |of: &dyn Fn(&Metrics) -> f64| (of(&after) - of(&before)) / f64::from(count);
+    let sums = a_join(&Metrics::sums);
+    let of_resource = |resource| {
+        let writes = a_join(&move |metrics: &Metrics| metrics.writes_of_objects(resource));
+        Row::shown(format!("of these, {resource}"), writes, Unit::Count)
+    };
     section.rows = vec![
         Row::shown("Node there → first answer: median", median(&times), Unit::Seconds),
         Row::shown("Node there → first answer: 99th percentile", quantile(&times, 0.99), Unit::Seconds)
             .at_most(1.0),
         Row::shown(
             "writes at the hub a join: its objects, and Events",
-            a_join(Metrics::writes) - sums,
+            a_join(&Metrics::writes) - sums,
             Unit::Count,
         )
         .at_most(3.0),
+        of_resource("clusternodes"),
+        of_resource("nodeconfigs"),
+        of_resource("peerslices"),
+        of_resource("events"),
         Row::shown(
             "and statuses of cluster and links, which sum up and rest between writes",
             sums,

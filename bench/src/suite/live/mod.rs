@@ -112,6 +112,9 @@ impl Bed {
     }
 }
 
+/// The label of a write of a status.
+const STATUS: &str = r#"subresource="status""#;
+
 /// Counters and gauges of an API server, by name and labels as it writes them.
 struct Metrics(BTreeMap<String, f64>);
 
@@ -143,7 +146,12 @@ impl Metrics {
 
     /// Those that sum many nodes up: statuses.
     fn sums(&self) -> f64 {
-        self.writes_of(|key| key.contains(r#"subresource="status""#))
+        self.writes_of(|key| key.contains(STATUS))
+    }
+
+    /// Those of one resource, without statuses.
+    fn writes_of_objects(&self, resource: &str) -> f64 {
+        self.writes_of(|key| key.contains(&format!(r#"resource="{resource}""#)) && !key.contains(STATUS))
     }
 
     fn writes_of(&self, counts: impl Fn(&str) -> bool) -> f64 {
