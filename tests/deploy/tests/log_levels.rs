@@ -80,8 +80,8 @@ async fn a_program_says_more_while_it_is_asked_to() {
 fn who_does_not_ask_from_loopback_may_read_metrics_and_changes_nothing() {
     let script = r#"
         ip link set lo up
-        ip link add a type veth peer name b && ip addr add 192.0.2.1/24 dev a && ip link set a up && ip link set b up
-        ip -6 addr add 2001:db8::1/64 dev a nodad
+        ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up
+        ip addr add 192.0.2.1/24 dev v0 && ip -6 addr add 2001:db8::1/64 dev v0 nodad
         "$MANAGER" --kubeconfig "$FOLDER/none.conf" --listen '[::]:8080' 2> "$FOLDER/log" & manager=$!
         trap 'kill $manager' EXIT
         for _ in $(seq 100); do curl -s -o /dev/null http://127.0.0.1:8080/healthz && break; sleep 0.1; done
