@@ -44,6 +44,14 @@ pub async fn everything(admin: &Client) -> Result<Everything, String> {
     Ok(found)
 }
 
+/// The same, as soon as all can be listed: kinds that are just coming or going cannot for a moment.
+///
+/// # Panics
+/// If they never can.
+pub async fn all(admin: &Client) -> Everything {
+    eventually("a list of all objects", async || everything(admin).await).await
+}
+
 fn lasting(mut object: DynamicObject, plural: &str) -> Value {
     object.metadata.resource_version = None;
     object.metadata.managed_fields = None;

@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use causeway_test_deploy::everything::{at_rest, everything, is_as_before};
+use causeway_test_deploy::everything::{all, at_rest, is_as_before};
 use causeway_test_deploy::hub::{Running, controller_manager, credential_file, network_manager, shown, told};
 use causeway_test_deploy::objects::documents;
 use causeway_test_deploy::server::Server;
@@ -118,15 +118,13 @@ impl Stage {
 
     /// What is installed is what was asked for.
     async fn is_complete(&self) {
-        let (hub, member) =
-            (everything(&self.hub.admin().await).await, everything(&self.member.admin().await).await);
-        let (hub, member) = (hub.expect("objects"), member.expect("objects"));
-        for (all, key) in [
+        let (hub, member) = (all(&self.hub.admin().await).await, all(&self.member.admin().await).await);
+        for (held, key) in [
             (&hub, "deployments.apps causeway-system/causeway-network-manager"),
             (&member, "deployments.apps causeway-system/causeway-controller-manager"),
             (&member, "daemonsets.apps causeway-system/causeway-agent"),
         ] {
-            let workload = all.get(key).unwrap_or_else(|| panic!("{key} is not there"));
+            let workload = held.get(key).unwrap_or_else(|| panic!("{key} is not there"));
             let container = &workload["spec"]["template"]["spec"]["containers"][0];
             assert_eq!(container["image"], IMAGE, "{key}");
         }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use causeway_api::{Cluster, NodeConfig};
 use causeway_kubernetes::Client;
-use causeway_test_deploy::everything::{Everything, at_rest, everything, is_as_before};
+use causeway_test_deploy::everything::{Everything, all, at_rest, everything, is_as_before};
 use causeway_test_deploy::hub::{join, network_manager};
 use causeway_test_deploy::objects::documents;
 use causeway_test_deploy::server::Server;
@@ -122,10 +122,6 @@ fn remove_definitions(server: &Server) {
     kubectl(server, &["delete", "customresourcedefinitions", "-l", "app.kubernetes.io/part-of=causeway"]);
 }
 
-async fn now(admin: &Client) -> Everything {
-    everything(admin).await.expect("all objects")
-}
-
 #[tokio::test]
 async fn a_release_of_the_chart_before_is_upgraded_rolled_back_and_leaves_nothing() {
     let server = Server::start().await;
@@ -135,37 +131,37 @@ async fn a_release_of_the_chart_before_is_upgraded_rolled_back_and_leaves_nothin
 
     // What a fresh release of the present chart comes to.
     helm(&server, &[&["install", "causeway", "chart"][..], &own].concat());
-    let fresh = released(&now(&admin).await);
+    let fresh = released(&all(&admin).await);
     helm(&server, &["uninstall", "causeway"]);
     remove_definitions(&server);
     is_as_before(&admin, &before).await;
 
     helm(&server, &[&["install", "causeway", PREVIOUS][..], &own].concat());
-    let previous = released(&now(&admin).await);
+    let previous = released(&all(&admin).await);
     assert_ne!(previous, fresh);
     let file = server.folder().join("written.yaml");
     std::fs::write(&file, WRITTEN).expect("a file");
     kubectl(&server, &["apply", "-f", &file.display().to_string()]);
-    let objects = written(&now(&admin).await);
+    let objects = written(&all(&admin).await);
     assert_eq!(objects.len(), documents(WRITTEN).len());
 
     // Either way of keeping values: with the old defaults or with the new ones.
     for keeping in ["--reuse-values", "--reset-then-reuse-values"] {
         helm(&server, &["upgrade", "causeway", "chart", keeping]);
-        let all = now(&admin).await;
-        assert_eq!(released(&all), fresh, "{keeping}: an upgraded release is as a fresh one");
-        assert_eq!(written(&all), objects, "{keeping}: what was written stays");
+        let held = all(&admin).await;
+        assert_eq!(released(&held), fresh, "{keeping}: an upgraded release is as a fresh one");
+        assert_eq!(written(&held), objects, "{keeping}: what was written stays");
     }
 
     helm(&server, &["rollback", "causeway", "1"]);
-    let all = now(&admin).await;
-    let mut back = released(&all);
+    let held = all(&admin).await;
+    let mut back = released(&held);
     back.remove("customresourcedefinitions.apiextensions.k8s.io /diagnoses.causeway.dev")
         .expect("a new kind stays");
     assert_eq!(back, previous, "the release is what it was");
-    assert_eq!(written(&all), objects, "what was written stays");
+    assert_eq!(written(&held), objects, "what was written stays");
     helm(&server, &["upgrade", "causeway", "chart", "--reset-then-reuse-values"]);
-    assert_eq!(released(&now(&admin).await), fresh, "forth again");
+    assert_eq!(released(&all(&admin).await), fresh, "forth again");
 
     helm(&server, &["uninstall", "causeway"]);
     let mut objects = objects;
@@ -191,7 +187,7 @@ async fn a_release_takes_over_what_was_applied_before() {
         &server,
         &["install", "causeway", "chart", "--set", "role=hub", "--take-ownership", "--force-conflicts"],
     );
-    let all = now(&server.admin().await).await;
-    let deployment = &all["deployments.apps causeway-system/causeway-network-manager"];
+    let held = all(&server.admin().await).await;
+    let deployment = &held["deployments.apps causeway-system/causeway-network-manager"];
     assert_eq!(deployment["metadata"]["labels"]["app.kubernetes.io/managed-by"], "Helm");
 }
