@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use causeway_api::{Cluster, NodeConfig};
-use causeway_kubernetes::Client;
 use causeway_test_deploy::everything::{Everything, all, at_rest, everything, is_as_before};
 use causeway_test_deploy::hub::{join, network_manager};
 use causeway_test_deploy::objects::documents;
