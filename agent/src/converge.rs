@@ -200,7 +200,10 @@ pub fn converge<K: Kernel>(
             restore.remember(&steps, &observed).map_err(ConvergeError::Remember)?;
         }
         taken += steps.len();
-        steps.iter().for_each(|step| *kinds.entry(step.kind()).or_default() += 1);
+        for step in &steps {
+            tracing::debug!(%step, "to the kernel");
+            *kinds.entry(step.kind()).or_default() += 1;
+        }
         failure = kernel.apply(&steps).err();
     }
     Err(match failure {

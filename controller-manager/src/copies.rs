@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use causeway_api::conditions::{CLEANED_UP, PROGRAMMED};
+use causeway_api::conditions::{CLEANED_UP, GATEWAYS_REACHABLE, PROGRAMMED, is_good};
 use causeway_api::{
     ASKED_LABEL, CLEANUP_FINALIZER, COPIED_LABEL, Kind, NodeConfig, NodeConfigStatus, Object,
 };
@@ -33,8 +33,20 @@ pub struct Report {
     pub programmed: bool,
     /// Why not: reason and message.
     pub why: Option<(String, String)>,
+    /// What a person should know, whether or not the kernel is as planned: reasons and messages.
+    pub troubles: Vec<(String, String)>,
     /// For each remote cluster whether it is reached, and the round-trip time in microseconds.
     pub links: BTreeMap<String, (bool, Option<i64>)>,
+}
+
+/// Reasons of `GatewaysReachable` that are no trouble.
+const WELL: [&str; 2] = ["AllGatewaysAnswer", "NoGatewaysUsed"];
+
+/// Whether a person should know of a node's condition. A gateway that is silent is one though others carry its traffic.
+fn is_trouble(condition: &Condition) -> bool {
+    let reason = condition.reason.as_str();
+    let gateways = condition.type_ == GATEWAYS_REACHABLE && !WELL.contains(&reason);
+    (gateways || !is_good(condition)) && reason != CLEANED_UP
 }
 
 impl Copied {
@@ -67,12 +79,15 @@ impl Report {
     fn of(status: &NodeConfigStatus) -> Report {
         let condition: Option<&Condition> = status.conditions.iter().find(|one| one.type_ == PROGRAMMED);
         let programmed = condition.is_some_and(|condition| condition.status == "True");
-        let why = condition
-            .filter(|_| !programmed)
-            .map(|condition| (condition.reason.clone(), condition.message.chars().take(200).collect()));
+        let told = |condition: &Condition| {
+            (condition.reason.clone(), condition.message.chars().take(200).collect::<String>())
+        };
+        let why = condition.filter(|_| !programmed).map(told);
+        let troubles = status.conditions.iter().filter(|condition| is_trouble(condition)).map(told);
+        let troubles = troubles.collect();
         let links = status.links.iter();
         let links = links.map(|link| (link.remote_cluster.clone(), (link.ready, link.rtt_microseconds)));
-        Report { programmed, why, links: links.collect() }
+        Report { programmed, why, troubles, links: links.collect() }
     }
 }
 
@@ -123,6 +138,8 @@ pub fn fingerprint(object: &Object) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -175,7 +192,35 @@ mod tests {
         let report = Copied::of(&config(labelled(), status)).unwrap().report.unwrap();
         assert_eq!(report.links["b"], (true, Some(420)));
         assert!(report.programmed && report.why.is_none());
+        assert!(report.troubles.is_empty());
         let cleaned = Copied::of(&config(labelled(), json!({"conditions": condition("False", "CleanedUp")})));
-        assert!(cleaned.unwrap().is_cleaned_up());
+        let cleaned = cleaned.unwrap();
+        assert!(cleaned.is_cleaned_up() && cleaned.report.unwrap().troubles.is_empty());
+    }
+
+    #[test]
+    fn trouble_is_what_is_bad_and_gateways_that_are_silent_though_others_carry() {
+        let condition = |type_: &str, status: &str, reason: &str| Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        for (type_, status, reason, expected) in [
+            ("Programmed", "True", "InKernel", false),
+            ("Programmed", "False", "ChangesFailed", true),
+            ("Programmed", "False", "CleanedUp", false),
+            ("Degraded", "False", "AsPlanned", false),
+            ("Degraded", "True", "ForeignDevice", true),
+            ("GatewaysReachable", "True", "AllGatewaysAnswer", false),
+            ("GatewaysReachable", "True", "NoGatewaysUsed", false),
+            ("GatewaysReachable", "True", "SomeGatewaysSilent", true),
+            ("GatewaysReachable", "True", "PacketsLost", true),
+            ("GatewaysReachable", "False", "AllGatewaysSilent", true),
+        ] {
+            assert_eq!(is_trouble(&condition(type_, status, reason)), expected, "{reason}");
+        }
     }
 }

@@ -241,7 +241,7 @@ impl Manager {
         // That a watch is complete is told without a change.
         self.reselect |= changes.is_empty();
         for change in changes {
-            self.bulletin.handle(change);
+            self.bulletin.handle(change, Instant::now());
             let key = change.key();
             if let Some(item) = written_at_hub(&key) {
                 self.queue.heard(&item);
@@ -377,6 +377,7 @@ impl Manager {
             let resting = &self.resting;
             let at = Instant::now();
             let Some(item) = self.queue.next(at, |item| resting.may(item, at)) else { return };
+            self.take_note(&item, &now, at);
             match self.view(&now).action(&item) {
                 Some(action) => {
                     let (hub, member) = (self.hub_writer.clone(), self.member_writer.clone());
@@ -389,6 +390,22 @@ impl Manager {
                     self.queue.fine(&item);
                 }
             }
+        }
+    }
+
+    /// What is to be told of an item besides what is written of it.
+    fn take_note(&mut self, item: &Item, now: &Time, at: Instant) {
+        match item {
+            Item::ClusterStatus => {
+                if let Some(troubles) = self.view(now).troubles() {
+                    self.bulletin.troubles(troubles, at);
+                }
+            }
+            Item::Copy(Kind::ClusterLink, remote) => {
+                let copy = self.member.copies.get(&(Kind::ClusterLink, remote.clone()));
+                self.bulletin.copied(remote, copy.and_then(|copy| copy.uid.clone()));
+            }
+            _ => {}
         }
     }
 

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::time::Duration;
 
-use causeway_api::{Change, Kind, Object};
+use causeway_api::conditions::{READY, is_good};
+use causeway_api::{API_VERSION, Change, ClusterLink, Kind, Object};
 use causeway_discovery::ClusterFindings;
-use causeway_kubernetes::{Client, Events, Held, News, news};
+use causeway_kubernetes::{Client, Events, Held, LASTS, Lasting, News, news};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
@@ -17,8 +17,16 @@ use tokio::time::Instant;
 
 use crate::run::MANAGER;
 
-/// How long the hub may be away before that is told: a restart is nobody's business.
-const HUB_AWAY: Duration = Duration::from_secs(60);
+/// What is told when it lasts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Matter {
+    /// The hub cannot be followed.
+    Hub,
+    /// Nodes are in trouble for this reason.
+    Nodes(String),
+    /// There is no way to this cluster.
+    Link(String),
+}
 
 /// Publishes what is new. Only the active one does.
 pub struct Bulletin {
@@ -26,19 +34,14 @@ pub struct Bulletin {
     held: Held,
     /// What Events about the cluster as a whole are attached to.
     whole: ObjectReference,
-    hub: Hub,
+    /// What copies of links are attached to: where they are.
+    namespace: String,
+    lasting: Lasting<Matter>,
+    /// The incarnations of the copies of links, by remote cluster.
+    links: BTreeMap<String, Option<String>>,
     /// What the hub says of each node, where it says something.
     nodes: BTreeMap<String, Vec<Condition>>,
     under_way: FuturesUnordered<BoxFuture<'static, ()>>,
-}
-
-/// How it is with the hub.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Hub {
-    Well,
-    AwaySince(Instant),
-    /// It is away, and that was told.
-    Told,
 }
 
 impl Bulletin {
@@ -55,7 +58,9 @@ impl Bulletin {
             events: Events::new(client, MANAGER, "Follow"),
             held,
             whole,
-            hub: Hub::Well,
+            namespace: namespace.to_owned(),
+            lasting: Lasting::default(),
+            links: BTreeMap::new(),
             nodes: BTreeMap::new(),
             under_way: FuturesUnordered::new(),
         }
@@ -66,6 +71,7 @@ impl Bulletin {
         if let Some(found) = found {
             self.found(None, found);
         }
+        self.lasting.untold();
         let nodes = std::mem::take(&mut self.nodes);
         for (name, conditions) in nodes {
             self.node(&name, conditions);
@@ -81,22 +87,77 @@ impl Bulletin {
 
     /// Whether something keeps the hub from being followed, and what.
     pub fn hub(&mut self, trouble: Option<&str>, now: Instant) {
-        let (next, news) = hub_news(self.hub, trouble, now);
-        self.hub = next;
-        if let Some(news) = news {
-            self.publish(self.whole.clone(), news);
+        self.matter(Matter::Hub, hub_news(trouble), now);
+    }
+
+    /// What nodes are in trouble with, by reason.
+    pub fn troubles(&mut self, troubles: BTreeMap<String, String>, now: Instant) {
+        let over = self.lasting.bad().filter_map(|matter| match matter {
+            Matter::Nodes(reason) if !troubles.contains_key(reason) => Some(reason.clone()),
+            _ => None,
+        });
+        for reason in over.collect::<Vec<_>>() {
+            let message = "no node says so any more".to_owned();
+            self.matter(Matter::Nodes(reason.clone()), News { good: true, reason, message }, now);
+        }
+        for (reason, message) in troubles {
+            self.matter(Matter::Nodes(reason.clone()), News { good: false, reason, message }, now);
         }
     }
 
-    /// What the hub says of a node may be another.
-    pub fn handle(&mut self, change: &Change) {
+    /// The copy of the link to `remote` is this incarnation.
+    pub fn copied(&mut self, remote: &str, uid: Option<String>) {
+        self.links.insert(remote.to_owned(), uid);
+    }
+
+    /// How the link is that the hub has.
+    fn link(&mut self, link: &ClusterLink, now: Instant) {
+        let remote = link.metadata.name.clone().unwrap_or_default();
+        let mut conditions = link.status.iter().flat_map(|status| &status.conditions);
+        let Some(ready) = conditions.find(|condition| condition.type_ == READY) else { return };
+        self.matter(Matter::Link(remote.clone()), link_news(&remote, ready), now);
+    }
+
+    fn matter(&mut self, matter: Matter, news: News, now: Instant) {
+        if let Some(news) = self.lasting.is(matter.clone(), news, now) {
+            self.publish(self.about(&matter), news);
+        }
+        for (matter, news) in self.lasting.due(now) {
+            self.publish(self.about(&matter), news);
+        }
+    }
+
+    fn about(&self, matter: &Matter) -> ObjectReference {
+        match matter {
+            Matter::Hub | Matter::Nodes(_) => self.whole.clone(),
+            Matter::Link(remote) => ObjectReference {
+                api_version: Some(API_VERSION.to_owned()),
+                kind: Some(Kind::ClusterLink.as_str().to_owned()),
+                name: Some(remote.clone()),
+                namespace: Some(self.namespace.clone()),
+                uid: self.links.get(remote).cloned().flatten(),
+                ..ObjectReference::default()
+            },
+        }
+    }
+
+    /// What the hub says of a node or of a link may be another.
+    pub fn handle(&mut self, change: &Change, now: Instant) {
         match change {
-            Change::Applied(object) => {
-                let Object::ClusterNode(node) = &**object else { return };
-                let conditions = node.status.iter().flat_map(|status| status.conditions.clone()).collect();
-                self.node(node.metadata.name.as_deref().unwrap_or_default(), conditions);
-            }
+            Change::Applied(object) => match &**object {
+                Object::ClusterNode(node) => {
+                    let conditions =
+                        node.status.iter().flat_map(|status| status.conditions.clone()).collect();
+                    self.node(node.metadata.name.as_deref().unwrap_or_default(), conditions);
+                }
+                Object::ClusterLink(link) => self.link(link, now),
+                _ => {}
+            },
             Change::Deleted(key) if key.kind == Kind::ClusterNode => drop(self.nodes.remove(&key.name)),
+            Change::Deleted(key) if key.kind == Kind::ClusterLink => {
+                self.lasting.forget(&Matter::Link(key.name.clone()));
+                self.links.remove(&key.name);
+            }
             Change::Deleted(_) => {}
         }
     }
@@ -126,10 +187,7 @@ impl Bulletin {
 
     /// When something is to be told though nothing changes.
     pub fn next_due(&self) -> Option<Instant> {
-        match self.hub {
-            Hub::AwaySince(since) => Some(since + HUB_AWAY),
-            Hub::Well | Hub::Told => None,
-        }
+        self.lasting.next_due()
     }
 
     /// Goes on with what is being published. Giving up waiting loses nothing.
@@ -167,30 +225,37 @@ fn sources(findings: &ClusterFindings) -> BTreeSet<&str> {
     all.map(|cidr| cidr.source.as_str()).collect()
 }
 
-/// How it is with the hub now, and what is to be told.
-fn hub_news(before: Hub, trouble: Option<&str>, now: Instant) -> (Hub, Option<News>) {
-    match (before, trouble) {
-        (Hub::Told, None) => {
-            let message = "the hub can be followed again".to_owned();
-            (Hub::Well, Some(News { good: true, reason: "HubFollowed".to_owned(), message }))
-        }
-        (_, None) => (Hub::Well, None),
-        (Hub::Well, Some(_)) => (Hub::AwaySince(now), None),
-        (Hub::AwaySince(since), Some(trouble)) if now.duration_since(since) >= HUB_AWAY => {
+/// How it is with the hub.
+fn hub_news(trouble: Option<&str>) -> News {
+    let seconds = LASTS.as_secs();
+    let (good, reason, message) = match trouble {
+        None => (true, "HubFollowed", "the hub can be followed again".to_owned()),
+        Some(trouble) => {
             let message = format!(
-                "the hub cannot be followed for {} s: {trouble}; what is planned stays in force",
-                HUB_AWAY.as_secs()
+                "the hub cannot be followed for {seconds} s: {trouble}; what is planned stays in force"
             );
-            (Hub::Told, Some(News { good: false, reason: "HubNotFollowed".to_owned(), message }))
+            (false, "HubNotFollowed", message)
         }
-        (away, Some(_)) => (away, None),
-    }
+    };
+    News { good, reason: reason.to_owned(), message }
+}
+
+/// How it is with the link to `remote`, by its condition `Ready`.
+fn link_news(remote: &str, ready: &Condition) -> News {
+    let good = is_good(ready);
+    let message = match good {
+        true => format!("cluster {remote} is reached again"),
+        false => format!("cluster {remote} is not reached: {}", ready.message),
+    };
+    News { good, reason: ready.reason.clone(), message }
 }
 
 #[cfg(test)]
 mod tests {
     use causeway_api::conditions::{DISCOVERED, Verdict};
     use causeway_api::{Cidr, DiscoveredCidr};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
 
     use super::*;
 
@@ -223,17 +288,21 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_that_is_away_for_long_is_told_once() {
-        let start = Instant::now();
-        let (away, news) = hub_news(Hub::Well, Some("x"), start);
-        assert_eq!((away, news), (Hub::AwaySince(start), None));
-        assert_eq!(hub_news(away, None, start), (Hub::Well, None));
-        let (still, news) = hub_news(away, Some("x"), start + HUB_AWAY - Duration::from_millis(1));
-        assert_eq!((still, news), (away, None));
-        let (told, news) = hub_news(away, Some("x"), start + HUB_AWAY);
-        assert!(told == Hub::Told && news.is_some_and(|news| !news.good && news.message.contains("x")));
-        assert_eq!(hub_news(told, Some("y"), start + HUB_AWAY * 2), (Hub::Told, None));
-        let (well, news) = hub_news(told, None, start + HUB_AWAY * 2);
-        assert!(well == Hub::Well && news.is_some_and(|news| news.good));
+    fn what_is_told_of_hub_and_links_says_what_goes_on() {
+        let away = hub_news(Some("x"));
+        assert!(!away.good && away.message.contains("x") && away.message.contains("stays in force"));
+        assert!(hub_news(None).good);
+        let ready = |status: &str, reason: &str| Condition {
+            type_: READY.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: "why".to_owned(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        let lost = link_news("west", &ready("False", "NoWay"));
+        assert_eq!((lost.good, lost.reason.as_str()), (false, "NoWay"));
+        assert_eq!(lost.message, "cluster west is not reached: why");
+        assert!(link_news("west", &ready("True", "PartlyReady")).good);
     }
 }

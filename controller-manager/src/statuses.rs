@@ -1,5 +1,7 @@
 //! What is said at the hub of how it goes: sums over the nodes of the cluster.
 
+use std::collections::BTreeMap;
+
 use causeway_api::conditions::{LEFT, PROGRAMMED, READY, Verdict, update};
 use causeway_api::{ClusterLinkStatus, ClusterStatus, NodeCount, rtt_differs, rtt_of_text, rtt_text};
 use causeway_discovery::ClusterFindings;
@@ -7,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::copies::Report;
 
+/// Why a node is not programmed of which nothing is known.
+const AGENT_SILENT: &str = "AgentSilent";
 /// How many nodes a message names at most.
 const NAMED: usize = 3;
 
@@ -73,8 +77,30 @@ fn programmed(nodes: &Reports<'_>) -> Verdict {
         message.push(format!("and {} more", not.len() - NAMED));
     }
     let reasons = not.iter().find_map(|(_, report)| report.and_then(|report| report.why.as_ref()));
-    let reason = reasons.map_or("AgentSilent", |(reason, _)| reason.as_str());
+    let reason = reasons.map_or(AGENT_SILENT, |(reason, _)| reason.as_str());
     Verdict::new(PROGRAMMED, false, reason, message.join("; "))
+}
+
+/// What the nodes are in trouble with, by reason: how many, and some of them in their own words.
+pub fn troubles(nodes: &Reports<'_>) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<&str, (usize, Vec<String>)> = BTreeMap::new();
+    let silent = (AGENT_SILENT.to_owned(), "its agent has not reported".to_owned());
+    for (node, report) in nodes {
+        let troubles = report.map_or(std::slice::from_ref(&silent), |report| report.troubles.as_slice());
+        for (reason, message) in troubles {
+            let (count, some) = found.entry(reason).or_default();
+            *count += 1;
+            if some.len() < NAMED {
+                some.push(format!("{node}: {message}"));
+            }
+        }
+    }
+    let told = |(count, some): (usize, Vec<String>)| {
+        let more = count - some.len();
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        format!("{count} of {} nodes: {}{more}", nodes.len(), some.join("; "))
+    };
+    found.into_iter().map(|(reason, nodes)| (reason.to_owned(), told(nodes))).collect()
 }
 
 /// The status of the link to `remote` after what the nodes say of it.
@@ -125,7 +151,8 @@ mod tests {
     fn report(programmed: bool, links: &[(&str, bool, Option<i64>)]) -> Report {
         let why = (!programmed).then(|| ("ChangesFailed".to_owned(), "no".to_owned()));
         let links = links.iter().map(|(name, ready, rtt)| ((*name).to_owned(), (*ready, *rtt))).collect();
-        Report { programmed, why, links }
+        let troubles = why.iter().cloned().collect();
+        Report { programmed, why, troubles, links }
     }
 
     #[test]
@@ -142,6 +169,20 @@ mod tests {
         nodes.truncate(1);
         let status = cluster(&status, None, &nodes, None, Some(1), &now());
         assert_eq!(status.conditions[0].status, "True");
+    }
+
+    #[test]
+    fn trouble_is_summed_up_by_its_reason_and_bounded() {
+        let (good, bad) = (report(true, &[]), report(false, &[]));
+        let names: Vec<String> = (1..=9).map(|number| format!("n{number}")).collect();
+        let mut nodes: Reports<'_> = names.iter().map(|name| (name.as_str(), Some(&bad))).collect();
+        nodes[0].1 = Some(&good);
+        nodes[1].1 = None;
+        let told = troubles(&nodes);
+        assert_eq!(told["AgentSilent"], "1 of 9 nodes: n2: its agent has not reported");
+        assert_eq!(told["ChangesFailed"], "7 of 9 nodes: n3: no; n4: no; n5: no; and 4 more");
+        assert_eq!(told.len(), 2);
+        assert!(troubles(&vec![("n1", Some(&good))]).is_empty());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is to be done about an item, given what is known of the hub and of the member. Decides only.
 
+use std::collections::BTreeMap;
+
 use causeway_api::{
     Cluster, ClusterLink, ClusterNode, ClusterNodeResolve, ClusterNodeSpec, Kind, NodeConfig, Object,
     ObjectRef, Objects, StatusWriter, UnderlaySource, own_status,
@@ -99,6 +101,15 @@ impl View<'_> {
         let report =
             |node: &str| self.member.copies.get(&(Kind::NodeConfig, node.to_owned()))?.report.as_ref();
         planned.map(|node| (node, report(node))).collect()
+    }
+
+    /// What the nodes are in trouble with, by reason; `None` while it is not known. Of a cluster that leaves it does not
+    /// matter any more.
+    pub fn troubles(&self) -> Option<BTreeMap<String, String>> {
+        if !self.hub_complete || !self.member.has_copies() {
+            return None;
+        }
+        Some(if self.is_leaving() { BTreeMap::new() } else { statuses::troubles(&self.reports()) })
     }
 
     fn cluster_status(&self, cluster: &Cluster) -> Option<Action> {

@@ -97,7 +97,21 @@ fn definition_json(kind: Kind) -> Result<Value, serde_json::Error> {
     if let Some(schema) = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
         tidy(schema);
     }
+    if let Some(metadata) = definition.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("labels".to_owned(), labels());
+    }
     Ok(definition)
+}
+
+/// By convention (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>), so that
+/// definitions are found and their version is seen.
+fn labels() -> Value {
+    json!({
+        "app.kubernetes.io/name": "causeway",
+        "app.kubernetes.io/instance": "causeway",
+        "app.kubernetes.io/version": env!("CARGO_PKG_VERSION"),
+        "app.kubernetes.io/part-of": "causeway",
+    })
 }
 
 /// Number formats that Kubernetes knows; it ignores others with a warning.

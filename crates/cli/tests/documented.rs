@@ -24,6 +24,8 @@ fn commands(page: &str) -> Vec<String> {
         .collect();
     let lines = page.lines().filter_map(|line| line.strip_prefix("$ ")).map(|line| {
         let line = line.split(" #").next().unwrap_or_default();
+        // What a shell makes of the output is not this program's.
+        let line = line.split(" | ").next().unwrap_or_default();
         line.trim().to_owned()
     });
     let all = inline.into_iter().chain(lines);
@@ -45,4 +47,34 @@ fn commands_in_the_documentation_are_taken() {
         }
     }
     assert!(found > 20, "only {found} commands were found");
+}
+
+/// Blocks of a page that are marked as `language`.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("\n```{language}\n");
+    let starts = page.match_indices(&fence).map(|(at, fence)| at + fence.len());
+    starts.map(|start| page[start..].split("\n```").next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn the_example_of_overlapping_cidrs_says_what_the_page_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/overlap.md")).unwrap();
+    let folder = tempfile::TempDir::new().unwrap();
+    let [file]: [&str; 1] = blocks(&page, "yaml").try_into().unwrap();
+    let path = folder.path().join(file.lines().next().unwrap().strip_prefix("# ").unwrap());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, file).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_causeway")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let examples = blocks(&page, "console");
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let (command, expected) = example.split_once('\n').unwrap();
+        let mut shell = Command::new("bash");
+        shell.args(["-c", command.strip_prefix("$ ").unwrap()]).current_dir(folder.path()).env("PATH", &path);
+        let output = shell.output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(told.trim_end(), expected, "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

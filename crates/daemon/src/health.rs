@@ -1,6 +1,6 @@
 //! Health as Kubernetes asks for it (<https://kubernetes.io/docs/reference/using-api/health-checks/>):
 //! `/healthz` is answered by the thread that does the work, so it answers just if that goes on; `/readyz`
-//! says what is missing. Beside them `/metrics`.
+//! says what is missing. Beside them `/metrics`, and `/log`, by which levels of log lines are changed from loopback.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,15 +8,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, RawQuery, Request as Asked, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use causeway_metrics::catalogue::HEALTH;
 use causeway_metrics::{MEDIA_TYPE, Metrics, Page, Value};
 use tokio::net::TcpListener;
 
-use crate::process;
+use crate::levels::{LevelError, Levels, Request};
+use crate::{LEVELS, process};
 
 /// What has to be so for the program to be ready, by name.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +63,8 @@ impl Health {
 }
 
 /// Serves `GET /healthz`, `GET /readyz` and `GET /metrics` at `address` until it is dropped. Checks and process are
-/// among the metrics.
+/// among the metrics. To who asks from loopback it also serves `/log`: `GET` tells the levels of log lines, `PUT` with
+/// `?level=LEVEL&for=TIME` changes them, `DELETE` has those of the start again.
 ///
 /// # Errors
 /// If the address cannot be listened on.
@@ -74,7 +77,48 @@ pub async fn serve(address: SocketAddr, health: Health, metrics: Metrics) -> io:
     });
     let probes = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
     let numbers = Router::new().route("/metrics", get(scrape)).with_state(metrics);
-    axum::serve(listener, probes.with_state(health).merge(numbers)).await
+    let mut all = probes.with_state(health).merge(numbers);
+    if let Some(levels) = LEVELS.get() {
+        all = all.merge(log(levels.clone()));
+    }
+    axum::serve(listener, all.into_make_service_with_connect_info::<SocketAddr>()).await
+}
+
+/// Changing something is for who is on this host, or in this Pod, which `kubectl port-forward` is too: others reach the
+/// port, where metrics are read from outside.
+fn log(levels: Levels) -> Router {
+    let routes = get(show_levels).put(set_levels).delete(reset_levels);
+    Router::new().route("/log", routes.layer(from_fn(from_loopback))).with_state(levels)
+}
+
+async fn from_loopback(ConnectInfo(peer): ConnectInfo<SocketAddr>, asked: Asked, next: Next) -> Response {
+    // Of a socket for both families an IPv4 peer is one mapped into IPv6.
+    if peer.ip().to_canonical().is_loopback() {
+        return next.run(asked).await;
+    }
+    let told = "levels of log lines are for loopback; go there by kubectl port-forward\n";
+    (StatusCode::FORBIDDEN, told).into_response()
+}
+
+async fn show_levels(State(levels): State<Levels>) -> String {
+    levels.to_string()
+}
+
+async fn set_levels(State(levels): State<Levels>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+    let request = Request::read(&query.unwrap_or_default());
+    answer(&levels, request.and_then(|request| levels.set(request)))
+}
+
+async fn reset_levels(State(levels): State<Levels>) -> (StatusCode, String) {
+    answer(&levels, levels.reset())
+}
+
+fn answer(levels: &Levels, result: Result<(), LevelError>) -> (StatusCode, String) {
+    match result {
+        Ok(()) => (StatusCode::OK, levels.to_string()),
+        Err(error @ LevelError::Reload(_)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+    }
 }
 
 async fn scrape(State(metrics): State<Metrics>) -> impl IntoResponse {

@@ -2,19 +2,25 @@
 
 mod complaints;
 pub mod health;
+mod levels;
 mod process;
 
 use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt, reload};
 
 pub use complaints::Complaints;
+
+use crate::levels::Levels;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -26,17 +32,25 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is logged unless the environment says otherwise. What its watches run into is said by those who know what they
+/// are for.
+const DEFAULT: &str = "info,netlink_proto=warn,kube_runtime=off,kube_client=off";
+/// Of the one who writes this process' log lines.
+static LEVELS: OnceLock<Levels> = OnceLock::new();
+
 /// Sends structured log lines to standard error. The environment variable `RUST_LOG` chooses levels;
-/// the default shows what changed and what is wrong.
+/// the default shows what changed and what is wrong. [`health::serve`] lets them be changed.
 pub fn start_logging(format: LogFormat) {
-    // What its watches run into is said by those who know what they are for.
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,netlink_proto=warn,kube_runtime=off,kube_client=off"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => lines.with_ansi(false).init(),
-        LogFormat::Json => lines.json().init(),
-    }
+    let start = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| EnvFilter::try_new(asked).is_ok());
+    let start = start.unwrap_or_else(|| DEFAULT.to_owned());
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(&start));
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    LEVELS.get_or_init(|| Levels::new(handle, start));
 }
 
 /// What tells this process from others that want the same Lease: the host's name, in a Pod the Pod's, and its

@@ -44,6 +44,9 @@ impl Writer {
         result: Result<T, RequestError>,
     ) -> Result<(), RequestError> {
         self.meter.wrote(key.kind, verb, &result);
+        if result.is_ok() {
+            tracing::debug!(object = %key, verb, "written");
+        }
         result.map(drop)
     }
 

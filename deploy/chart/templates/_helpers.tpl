@@ -8,15 +8,29 @@
 {{- if has .Values.role (list "member" "both") }}yes{{ end -}}
 {{- end -}}
 
-{{/* Labels of an object of one program: (list $ "agent") */}}
+{{/* What finds the Pods of one program: its name */}}
 {{- define "causeway.selector" -}}
 app.kubernetes.io/name: causeway
 app.kubernetes.io/component: {{ . }}
 {{- end -}}
 
+{{/* Labels by convention (https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/), of an object of
+     no program where there is no component: (dict "root" $ "component" "agent") */}}
 {{- define "causeway.labels" -}}
-{{ include "causeway.selector" . }}
+app.kubernetes.io/name: causeway
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
 app.kubernetes.io/part-of: causeway
+{{- end -}}
+
+{{/* The same of an object of the release, with who manages it: as above */}}
+{{- define "causeway.releaseLabels" -}}
+{{ include "causeway.labels" . }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/* Annotations of a program's Pods, which may be none: (dict "root" $ "port" "8080") */}}
@@ -28,17 +42,17 @@ app.kubernetes.io/part-of: causeway
 {{- with merge (deepCopy .root.Values.podAnnotations) $annotations }}{{ toYaml . }}{{ end -}}
 {{- end -}}
 
-{{/* metadata of a cluster-scoped object: (dict "name" N "component" C) */}}
+{{/* metadata of an object, cluster-scoped without a namespace: (dict "root" $ "name" N "component" C "namespace" NS) */}}
 {{- define "causeway.metadata" -}}
 name: {{ .name }}
 {{- with .namespace }}
 namespace: {{ . }}
 {{- end }}
 labels:
-  {{- include "causeway.labels" .component | nindent 2 }}
+  {{- include "causeway.releaseLabels" . | nindent 2 }}
 {{- end -}}
 
-{{/* A binding to the role of the same name: (dict "kind" "Role" "name" N "component" C "namespace" NS) */}}
+{{/* A binding to the role of the same name: (dict "root" $ "kind" "Role" "name" N "component" C "namespace" NS) */}}
 {{- define "causeway.binding" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ .kind }}Binding
@@ -62,7 +76,7 @@ subjects:
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  {{- include "causeway.metadata" (dict "name" $name "namespace" (include "causeway.namespace" .) "component" .component) | nindent 2 }}
+  {{- include "causeway.metadata" (dict "root" $root "name" $name "namespace" (include "causeway.namespace" .) "component" .component) | nindent 2 }}
 spec:
   replicas: {{ .values.replicas }}
   selector:
@@ -71,7 +85,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "causeway.labels" .component | nindent 8 }}
+        {{- include "causeway.labels" . | nindent 8 }}
         {{- with $root.Values.podLabels }}{{ toYaml . | nindent 8 }}{{ end }}
       {{- with include "causeway.annotations" (dict "root" $root "port" "8080") }}
       annotations:
@@ -176,7 +190,7 @@ spec:
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  {{- include "causeway.metadata" (dict "name" $name "namespace" (include "causeway.namespace" .) "component" .component) | nindent 2 }}
+  {{- include "causeway.metadata" (dict "root" $root "name" $name "namespace" (include "causeway.namespace" .) "component" .component) | nindent 2 }}
 spec:
   maxUnavailable: 1
   selector:

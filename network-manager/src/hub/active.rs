@@ -18,6 +18,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
+use crate::hub::bulletin::Bulletin;
 use crate::hub::rank::{Rank, rank};
 use crate::hub::registration::Registrar;
 use crate::hub::request::{Request, request};
@@ -39,6 +40,7 @@ pub struct Active<'a> {
     metrics: &'a Metrics,
     writer: Writer,
     events: Events,
+    bulletin: Bulletin,
     held: Held,
     planning: Planning,
     queue: Queue<Rank, ObjectRef>,
@@ -66,12 +68,16 @@ impl<'a> Active<'a> {
         replica.objects().iter().for_each(|object| event(metrics, object.kind()));
         let planning = Planning::new(replica.objects());
         let registrar = Registrar::new(writer.clone(), held.clone());
+        let events = Events::new(writer.client().clone(), MANAGER, "Plan");
+        let mut bulletin = Bulletin::new(events.clone(), held.clone());
+        replica.objects().iter().for_each(|object| bulletin.look(object, Instant::now()));
         Active {
             replica,
             health,
             complaints,
             metrics,
-            events: Events::new(writer.client().clone(), MANAGER, "Plan"),
+            events,
+            bulletin,
             writer,
             held,
             planning,
@@ -90,12 +96,14 @@ impl<'a> Active<'a> {
         loop {
             self.plan();
             self.start_requests();
+            self.bulletin.publish_due(self.replica.objects(), Instant::now());
             self.say();
             let due = self
                 .queue
                 .next_due()
                 .into_iter()
                 .chain(self.registrar.next_due())
+                .chain(self.bulletin.next_due())
                 .min()
                 .filter(|_| self.held.is_held());
             tokio::select! {
@@ -106,12 +114,14 @@ impl<'a> Active<'a> {
                         let key = change.key();
                         event(self.metrics, key.kind);
                         self.queue.heard(&key);
+                        self.bulletin.handle(change, Instant::now());
                     }
                     // Perhaps it went with its namespace.
                     changes.iter().filter_map(deleted).for_each(|of| self.registrar.suspect(&of));
                 }
                 Some((key, result)) = self.requests.next() => self.finish(&key, result),
                 () = self.registrar.progress() => {}
+                () = self.bulletin.progress() => {}
                 () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
             // What is ready by now is taken in before the next plan.

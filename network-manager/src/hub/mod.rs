@@ -2,6 +2,7 @@
 //! is active, by a Lease; the others keep their view of the objects warm.
 
 mod active;
+mod bulletin;
 mod rank;
 mod registration;
 mod request;

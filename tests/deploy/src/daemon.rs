@@ -56,12 +56,28 @@ impl Daemon {
     /// # Errors
     /// If it does not answer.
     pub fn ready(&self) -> std::io::Result<(bool, String)> {
+        let answer = self.http("GET", "/readyz")?;
+        Ok((answer.starts_with("HTTP/1.1 200"), answer))
+    }
+
+    /// Asks it something: the status, and all of the answer.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let answer = self.http(method, path).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+        (code.unwrap_or_else(|| panic!("{answer}")), answer)
+    }
+
+    fn http(&self, method: &str, path: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let asked = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(asked.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        Ok((answer.starts_with("HTTP/1.1 200"), answer))
+        Ok(answer)
     }
 
     /// Waits until it says that it is ready.

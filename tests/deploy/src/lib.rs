@@ -4,6 +4,7 @@ pub mod attempts;
 pub mod clusterset;
 pub mod container;
 pub mod daemon;
+pub mod everything;
 pub mod grants;
 pub mod hub;
 pub mod identity;

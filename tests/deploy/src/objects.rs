@@ -25,7 +25,8 @@ pub fn documents(text: &str) -> Vec<Value> {
 /// If one cannot be read.
 pub fn in_folder(path: &str) -> Vec<Value> {
     let entries = fs::read_dir(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
     paths.sort();
     let text = |path| fs::read_to_string(path).expect("a readable file");
     paths.iter().flat_map(|path| documents(&text(path))).collect()
@@ -47,4 +48,34 @@ pub fn by_key(objects: Vec<Value>) -> BTreeMap<Key, Value> {
         assert!(found.insert(key.clone(), object).is_none(), "{key:?} is there twice");
     }
     found
+}
+
+/// Objects that belong to no program.
+const SHARED: [&str; 2] = ["Namespace", "CustomResourceDefinition"];
+/// What an object may be a part of.
+const COMPONENTS: [&str; 5] = ["network-manager", "controller-manager", "agent", "cleanup", "metrics"];
+
+/// It, and the Pods that it makes, have the labels that Kubernetes recommends, with the version of this source
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
+///
+/// # Panics
+/// If one is missing or another.
+pub fn assert_labelled(object: &Value, instance: &str) {
+    let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
+    let template = object.pointer("/spec/template/metadata/labels");
+    for labels in template.into_iter().chain([&object["metadata"]["labels"]]) {
+        for (label, value) in [
+            ("name", "causeway"),
+            ("instance", instance),
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("part-of", "causeway"),
+        ] {
+            assert_eq!(labels[format!("app.kubernetes.io/{label}")], value, "{label} of {name}");
+        }
+        let component = labels["app.kubernetes.io/component"].as_str();
+        match SHARED.iter().any(|kind| object["kind"] == *kind) {
+            true => assert_eq!(component, None, "{name}"),
+            false => assert!(component.is_some_and(|it| COMPONENTS.contains(&it)), "{name}: {component:?}"),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use causeway_test_deploy::objects::{Key, by_key, documents, in_folder};
+use causeway_test_deploy::objects::{Key, assert_labelled, by_key, documents, in_folder};
 use causeway_test_deploy::{kubernetes_program, repository, succeed};
 use serde_json::Value;
 
@@ -20,6 +20,17 @@ fn rendered(values: &[&str]) -> BTreeMap<Key, Value> {
         command.args(["--set", value]);
     }
     by_key(documents(&succeed(&mut command)))
+}
+
+/// Takes the labels away that only a release has.
+fn without_release(mut objects: BTreeMap<Key, Value>) -> BTreeMap<Key, Value> {
+    for (key, object) in &mut objects {
+        let labels = object["metadata"]["labels"].as_object_mut().expect("labels");
+        assert_eq!(labels.remove("app.kubernetes.io/managed-by"), Some("Helm".into()), "{key:?}");
+        let chart = concat!("causeway-", env!("CARGO_PKG_VERSION"));
+        assert_eq!(labels.remove("helm.sh/chart"), Some(chart.into()), "{key:?}");
+    }
+    objects
 }
 
 fn definitions(kinds: &[&str]) -> Vec<Value> {
@@ -48,8 +59,9 @@ const HUB_KINDS: [&str; 7] =
     ["clustersets", "clusters", "clusternodes", "nodeconfigs", "clusterlinks", "peerslices", "diagnoses"];
 
 fn assert_same(chart: &BTreeMap<Key, Value>, plain: &BTreeMap<Key, Value>) {
+    let chart = without_release(chart.clone());
     let keys = |objects: &BTreeMap<Key, Value>| objects.keys().cloned().collect::<Vec<Key>>();
-    assert_eq!(keys(chart), keys(plain));
+    assert_eq!(keys(&chart), keys(plain));
     for (key, object) in plain {
         assert_eq!(chart[key], *object, "{key:?}");
     }
@@ -147,9 +159,46 @@ fn metrics_are_within_reach_only_where_that_is_asked_for() {
 }
 
 #[test]
+fn every_object_has_the_labels_of_the_convention_and_the_release_by_name() {
+    let values = ["role=both", "cluster=east", "metrics.enabled=true", "metrics.podMonitor=true"];
+    let mut command = helm();
+    command.args(["template", "other", "chart"]);
+    values.iter().for_each(|value| {
+        command.args(["--set", value]);
+    });
+    let objects = documents(&succeed(&mut command));
+    assert!(objects.len() > 30);
+    for object in &objects {
+        assert_labelled(object, "other");
+    }
+    without_release(by_key(objects));
+}
+
+#[test]
+fn chart_and_programs_have_one_version() {
+    let chart = std::fs::read_to_string(repository("deploy/chart/Chart.yaml")).expect("a chart");
+    let chart = documents(&chart).remove(0);
+    assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
 fn values_that_cannot_be_right_are_refused_by_name() {
     for (values, word) in [
         (&["role=master"][..], "/role"),
+        (&["cluster=east", "agent.memory=1Gi"], "'memory'"),
+        (&["cluster=east", "agent.resources.limits.memory=much"], "/agent/resources/limits/memory"),
+        (&["cluster=east", "controllerManager.resources.request.cpu=1"], "'request'"),
+        (&["cluster=east", "agent.tolerations[0].opertor=Exists"], "'opertor'"),
+        (&["cluster=east", "agent.tolerations[0].effect=Never"], "/agent/tolerations/0/effect"),
+        (&["cluster=east", "agent.affinity.node=x"], "'node'"),
+        (&["cluster=east", "crds=perhaps"], "/crds"),
+        (&["cluster=east", "image.name="], "/image/name"),
+        (&["cluster=east", "image.tag=1"], "'tag'"),
+        (&["cluster=east", "image.pullSecrets[0].nam=x"], "'nam'"),
+        (&["cluster=east", "logFormat=xml"], "/logFormat"),
+        (&["cluster=east", "podLabels.a=1"], "/podLabels/a"),
+        (&["cluster=east", "metrics.podMonitor=true"], "metrics.enabled"),
         (&["role=member"], "cluster"),
         (&["cluster=East_1"], "/cluster"),
         (&["cluster=east", "imagee=x"], "imagee"),

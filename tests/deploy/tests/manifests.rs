@@ -1,9 +1,11 @@
 //! What holds of the plain manifests as they are written, whatever API server they go to.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use causeway_api::{Kind, StatusWriter, crd, status_fields};
-use causeway_test_deploy::objects::{by_key, in_folder};
+use causeway_test_deploy::objects::{assert_labelled, by_key, documents, in_folder};
+use causeway_test_deploy::{kubernetes_program, repository, succeed};
 use serde_json::{Value, json};
 
 const FOLDERS: [&str; 2] = ["deploy/manifests/hub", "deploy/manifests/member"];
@@ -22,13 +24,39 @@ fn workloads() -> Vec<Value> {
 }
 
 #[test]
-fn every_object_says_that_it_is_causeways() {
-    for folder in FOLDERS {
-        for ((kind, _, name), object) in by_key(in_folder(folder)) {
-            let labels = &object["metadata"]["labels"];
-            assert_eq!(labels["app.kubernetes.io/name"], "causeway", "{kind} {name}");
-            assert_eq!(labels["app.kubernetes.io/part-of"], "causeway", "{kind} {name}");
-        }
+fn every_object_has_the_labels_of_the_convention() {
+    for folder in FOLDERS.iter().chain(&["deploy/manifests/cleanup", "deploy/crds"]) {
+        by_key(in_folder(folder)).values().for_each(|object| assert_labelled(object, "causeway"));
+    }
+}
+
+/// Labels that change with each version are in no selector: those of a Deployment can never be changed.
+#[test]
+fn selectors_name_no_version() {
+    for workload in workloads() {
+        let selector = workload["spec"]["selector"]["matchLabels"].as_object().expect("a selector");
+        let labels: Vec<&str> = selector.keys().map(String::as_str).collect();
+        assert_eq!(labels, ["app.kubernetes.io/component", "app.kubernetes.io/name"]);
+    }
+}
+
+#[test]
+fn kustomize_reads_every_file_and_nothing_else() {
+    let member = |object: &Value| {
+        let plural = object["spec"]["names"]["plural"].as_str().unwrap_or_default();
+        !["clusters", "clustersets"].contains(&plural)
+    };
+    let definitions = || in_folder("deploy/crds").into_iter();
+    for (folder, of_definitions) in [
+        ("deploy/crds", definitions().collect()),
+        ("deploy/manifests/hub", definitions().collect::<Vec<Value>>()),
+        ("deploy/manifests/member", definitions().filter(member).collect()),
+        ("deploy/manifests/cleanup", Vec::new()),
+    ] {
+        let mut kubectl = Command::new(kubernetes_program("kubectl"));
+        let built = succeed(kubectl.arg("kustomize").arg(repository(folder)));
+        let plain = if folder == "deploy/crds" { Vec::new() } else { in_folder(folder) };
+        assert_eq!(by_key(documents(&built)), by_key([of_definitions, plain].concat()), "{folder}");
     }
 }
 
@@ -83,7 +111,6 @@ fn the_agent_sees_of_its_host_just_the_network_its_sysctls_and_a_folder() {
 fn the_clean_up_is_an_agents_pod_without_rights() {
     let objects = in_folder("deploy/manifests/cleanup");
     let [cleanup] = objects.as_slice() else { panic!("one object") };
-    assert_eq!(cleanup["metadata"]["labels"]["app.kubernetes.io/part-of"], "causeway");
     let agents = &all("DaemonSet")[0]["spec"]["template"]["spec"];
     let pods = &cleanup["spec"]["template"]["spec"];
     for same in ["hostNetwork", "nodeSelector", "tolerations", "securityContext", "volumes"] {

@@ -8,12 +8,13 @@ use std::fmt::Debug;
 
 use causeway_api::conditions::{CLEANED_UP, PROGRAMMED};
 use causeway_api::{
-    CLEANUP_FINALIZER, ClusterLink, ClusterNode, Diagnosis, Kind, NodeConfig, PeerSlice, SYSTEM_NAMESPACE,
+    CLEANUP_FINALIZER, ClusterLink, ClusterNode, Diagnosis, GROUP, Kind, NodeConfig, PeerSlice,
+    SYSTEM_NAMESPACE,
 };
 use causeway_kubernetes::{Client, DynamicObject, NameRef, RequestError};
-use causeway_model::ClusterName;
+use causeway_model::{ClusterName, SHARED_NAMESPACE};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::core::{ApiResource, GroupVersionKind, NamespaceResourceScope, TypeMeta};
 use kube_client::Api;
 use kube_client::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -71,13 +72,17 @@ pub async fn remove(args: &LeaveArgs, client: &Client, changes: &mut Changes) ->
     Ok(())
 }
 
-/// Whether this API server holds the objects of a clusterset, as far as can be seen: it knows Clusters.
+/// Whether this API server holds the objects of a clusterset, as far as can be seen: it knows Clusters, and has the
+/// namespace that all members read. A member to which all definitions were applied is none by that.
 async fn is_hub(client: &Client, name: &ClusterName) -> Result<bool, Error> {
     match read_cluster(client, name).await {
-        Ok(_) => Ok(true),
-        Err(Error::NoHub { .. }) => Ok(false),
-        Err(error) => Err(error),
+        Ok(_) => {}
+        Err(Error::NoHub { .. }) => return Ok(false),
+        Err(error) => return Err(error),
     }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let shared = namespaces.get_metadata_opt(SHARED_NAMESPACE).await;
+    Ok(shared.map_err(|error| refused("read", "Namespace", SHARED_NAMESPACE, &error))?.is_some())
 }
 
 async fn delete_copies<T>(client: &Client, kind: Kind) -> Result<(), Error>
@@ -102,7 +107,17 @@ fn to_delete(args: &LeaveArgs, is_hub: bool) -> Result<Vec<NameRef>, Error> {
     let shared = ["Namespace", "CustomResourceDefinition"];
     let keeps = |object: &Value| is_hub && shared.iter().any(|kind| object["kind"] == *kind);
     objects.retain(|object| !keeps(object));
-    Ok(objects.iter().rev().filter_map(NameRef::of).collect())
+    let mut names: Vec<NameRef> = objects.iter().rev().filter_map(NameRef::of).collect();
+    if !is_hub {
+        // Also those that a member does not need, where they were applied with the others.
+        let definitions = Kind::ALL.map(|kind| {
+            let name = format!("{}.{GROUP}", kind.plural());
+            reference("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, &name)
+        });
+        let others: Vec<NameRef> = definitions.into_iter().filter(|of| !names.contains(of)).collect();
+        names.extend(others);
+    }
+    Ok(names)
 }
 
 async fn clean_up_nodes(args: &LeaveArgs, client: &Client, changes: &mut Changes) -> Result<(), Error> {
@@ -305,12 +320,13 @@ mod tests {
         let at = |kind: &str| all.iter().position(|object| object.kind == kind).unwrap();
         assert!(at("DaemonSet") < at("ServiceAccount"));
         assert!(at("Secret") < at("Namespace"));
-        assert_eq!(all.last().unwrap().kind, "Namespace");
+        let definitions = all.iter().filter(|object| object.kind == "CustomResourceDefinition").count();
+        assert_eq!(definitions, Kind::ALL.len());
         let kept = to_delete(&args, true).unwrap();
         assert!(
             kept.iter()
                 .all(|object| !["Namespace", "CustomResourceDefinition"].contains(&object.kind.as_str()))
         );
-        assert_eq!(kept.len(), all.len() - 6);
+        assert_eq!(kept.len(), all.len() - 1 - definitions);
     }
 }
