@@ -28,7 +28,7 @@ pub struct Cli {
 pub enum Command {
     /// Remove everything that Causeway put into this kernel, and put back what it changed.
     Cleanup(CleanupArgs),
-    /// Test this node as it is, alone, and print the evidence as a Diagnosis: for `causeway doctor --evidence`.
+    /// Test this node as it is, alone, and print the evidence as a Diagnosis: for `causeway doctor --evidence FILE`.
     Examine(ExamineArgs),
     /// Do nothing until asked to end: for a Pod whose work is done before its containers start.
     Wait,

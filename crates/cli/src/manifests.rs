@@ -195,6 +195,7 @@ mod tests {
             let mut paths: Vec<_> = std::fs::read_dir(format!("{folders}/{folder}"))
                 .unwrap()
                 .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
                 .collect();
             paths.sort();
             let texts: Vec<String> =
