@@ -9,7 +9,7 @@ use common::{quick, rows};
 #[test]
 fn events_lead_to_traffic_and_programs_have_figures() {
     let directory = tempfile::tempdir().unwrap();
-    let (said, report) = quick(&["converge", "memory"], directory.path());
+    let (said, report) = quick(&["converge", "memory", "fail"], directory.path());
     let figure = |title: &str, what: &str| {
         let rows = rows(&report, title);
         let row = rows.iter().find(|row| row["what"] == what);
@@ -30,6 +30,9 @@ fn events_lead_to_traffic_and_programs_have_figures() {
     ] {
         assert!(figure(title, what) >= 1.0, "{what}: {said}");
     }
+    assert!(figure("Faults", "gateway killed: longest gap") > 0.0, "{said}");
+    let verdict = "nothing, in a network that is well: time to the verdict";
+    assert!(figure("Naming a cause", verdict) > 0.0, "{said}");
     for program in ["network-manager", "controller-manager", "agent of a gateway"] {
         let mib = figure("Idle programs", &format!("{program}: memory")) / (1024.0 * 1024.0);
         assert!((2.0..500.0).contains(&mib), "{program}: {mib} MiB");

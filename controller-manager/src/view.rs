@@ -130,7 +130,8 @@ impl View<'_> {
 
     fn link_status(&self, remote: &str) -> Option<Action> {
         let link: &ClusterLink = self.hub.get_as(&self.own(Kind::ClusterLink, remote))?;
-        if !self.member.has_copies() || self.is_leaving() {
+        // Nodes that are not read yet are not gone.
+        if !self.hub_complete || !self.member.has_copies() || self.is_leaving() {
             return None;
         }
         let before = link.status.clone().unwrap_or_default();
@@ -231,5 +232,55 @@ fn resolve_of(cluster: &Cluster) -> Option<ClusterNodeResolve> {
             Some(ClusterNodeResolve { interface: None, can_reach: Some(underlay.can_reach.clone()?) })
         }
         UnderlaySource::InternalIp | UnderlaySource::ExternalIp | UnderlaySource::Annotation => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::member::COPIED;
+    use causeway_kubernetes::Update;
+
+    #[test]
+    fn a_link_is_not_told_as_down_before_the_nodes_of_the_cluster_are_known() {
+        let name: ClusterName = "east".parse().unwrap();
+        let object = |kind: Kind, metadata: Value, spec: Value| {
+            let object = json!({
+                "apiVersion": causeway_api::API_VERSION, "kind": kind.as_str(), "metadata": metadata, "spec": spec,
+            });
+            Arc::new(Object::deserialize(kind, object).unwrap())
+        };
+        let link = json!({"sourceCluster": "east", "remoteCluster": "west", "via": "Nodes", "prefixes": []});
+        let hub: Objects = [
+            object(Kind::Cluster, json!({"name": "east"}), json!({})),
+            object(Kind::ClusterLink, json!({"name": "west", "namespace": cluster_namespace(&name)}), link),
+        ]
+        .into_iter()
+        .collect();
+        let mut member = Member::default();
+        for kind in COPIED {
+            member.take(WatchId::Copies(kind), Update::Complete, &Default::default());
+        }
+        let now = Time(Timestamp::UNIX_EPOCH);
+        let action = |hub_complete| {
+            let view = View {
+                name: &name,
+                namespace: "causeway-system",
+                hub: &hub,
+                hub_complete,
+                member: &member,
+                found: None,
+                cni: None,
+                now: &now,
+            };
+            view.action(&Item::LinkStatus("west".to_owned()))
+        };
+        assert_eq!(action(false), None);
+        assert!(matches!(action(true), Some(Action::HubStatus(..))));
     }
 }

@@ -1,7 +1,7 @@
 //! The clustersets that are measured, and their plans.
 
 use anyhow::Result;
-use causeway_model::{ClusterFacts, Families, Family, Mode, NodeFacts, NodeId};
+use causeway_model::{ClusterFacts, ClusterSetFacts, Families, Family, Mode, NodeFacts, NodeId};
 use causeway_planner::synth::{Modes, Shape};
 use causeway_planner::{Event, Plan, Planner};
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,8 @@ impl Default for ClusterSet {
     }
 }
 
+/// How many nodes the default range of overlay addresses is enough for, in clusters of any size.
+const BY_DEFAULT: usize = 100_000;
 /// Number of the cluster whose single node looks on the others.
 const WATCHING: usize = 127;
 
@@ -134,11 +136,13 @@ impl ClusterSet {
 
     /// Everything that the clusterset states about itself.
     pub fn events(&self) -> impl Iterator<Item = Result<Event>> {
-        (0..self.clusters).flat_map(move |cluster| {
+        let clusters = (0..self.clusters).flat_map(move |cluster| {
             let nodes =
                 (0..self.nodes_of(cluster)).map(move |node| Ok(Event::Node(self.node(cluster, node)?)));
             std::iter::once(Ok(Event::Cluster(self.cluster(cluster)))).chain(nodes)
-        })
+        });
+        let large = self.nodes > BY_DEFAULT;
+        large.then(|| Ok(Event::ClusterSet(Some(with_more_overlay())))).into_iter().chain(clusters)
     }
 
     /// The plan of the clusterset and of the cluster that the watching node is in.
@@ -157,6 +161,14 @@ impl ClusterSet {
         ensure_sound(&plan)?;
         Ok(plan)
     }
+}
+
+/// The defaults with one more range of overlay addresses, which an administrator has to add for so many nodes. Here it
+/// is the one that global addresses would come from: the clusters have none.
+fn with_more_overlay() -> ClusterSetFacts {
+    let mut facts = ClusterSetFacts::default();
+    facts.overlay.v4.append(&mut facts.global_pool.v4);
+    facts
 }
 
 /// # Errors

@@ -22,7 +22,7 @@ use causeway_lab::machine::Watch;
 type Measured = fn(&Options) -> Result<Vec<Section>>;
 
 /// All sections in order.
-const SECTIONS: [(Suite, &str, Measured); 14] = [
+const SECTIONS: [(Suite, &str, Measured); 15] = [
     (Suite::Plan, "full plans", |options| one(plan::full(options))),
     (Suite::Plan, "single changes", |options| one(plan::single(options))),
     (Suite::Sizes, "object sizes", |options| one(sizes::section(options))),
@@ -32,6 +32,7 @@ const SECTIONS: [(Suite, &str, Measured); 14] = [
     (Suite::Converge, "joining nodes", |options| one(live::joins(options))),
     (Suite::Converge, "changes of clusters", live::changes),
     (Suite::Fail, "faults", |options| one(fail::section(options))),
+    (Suite::Fail, "naming a cause", |options| one(live::doctor(options))),
     (Suite::Scale, "a large member", |options| one(live::members(options))),
     (Suite::Scale, "a large hub", |options| one(live::hub(options))),
     (Suite::Scale, "what is counted", |options| one(counted::section(options))),

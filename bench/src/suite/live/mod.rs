@@ -1,6 +1,7 @@
 //! Figures of whole clustersets, with the programs as they are shipped: on real API servers, or on objects in files.
 
 mod changes;
+mod doctor;
 mod hub;
 mod idle;
 mod joins;
@@ -17,6 +18,7 @@ use crate::child::run_in;
 use crate::measure::{Writing, Written};
 
 pub use changes::changes;
+pub use doctor::doctor;
 pub use hub::hub;
 pub use idle::idle;
 pub use joins::joins;
