@@ -2,15 +2,11 @@
 //! the hub.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
 
 use causeway_api::conditions::{READY, is_good};
 use causeway_api::{API_VERSION, Change, ClusterLink, Kind, Object};
 use causeway_discovery::ClusterFindings;
-use causeway_kubernetes::{Client, Events, Held, LASTS, Lasting, News, news};
-use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::FuturesUnordered;
+use causeway_kubernetes::{Client, Events, Held, LASTS, Lasting, News, Publisher, news};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
@@ -30,8 +26,7 @@ enum Matter {
 
 /// Publishes what is new. Only the active one does.
 pub struct Bulletin {
-    events: Events,
-    held: Held,
+    publisher: Publisher,
     /// What Events about the cluster as a whole are attached to.
     whole: ObjectReference,
     /// What copies of links are attached to: where they are.
@@ -41,7 +36,6 @@ pub struct Bulletin {
     links: BTreeMap<String, Option<String>>,
     /// What the hub says of each node, where it says something.
     nodes: BTreeMap<String, Vec<Condition>>,
-    under_way: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 impl Bulletin {
@@ -55,14 +49,12 @@ impl Bulletin {
             ..ObjectReference::default()
         };
         Bulletin {
-            events: Events::new(client, MANAGER, "Follow"),
-            held,
+            publisher: Publisher::new(Events::new(client, MANAGER, "Follow"), held),
             whole,
             namespace: namespace.to_owned(),
             lasting: Lasting::default(),
             links: BTreeMap::new(),
             nodes: BTreeMap::new(),
-            under_way: FuturesUnordered::new(),
         }
     }
 
@@ -81,7 +73,7 @@ impl Bulletin {
     /// What was found of the cluster is another.
     pub fn found(&mut self, before: Option<&ClusterFindings>, after: &ClusterFindings) {
         for news in discovery_news(before, after) {
-            self.publish(self.whole.clone(), news);
+            self.publisher.publish(self.whole.clone(), news);
         }
     }
 
@@ -120,10 +112,10 @@ impl Bulletin {
 
     fn matter(&mut self, matter: Matter, news: News, now: Instant) {
         if let Some(news) = self.lasting.is(matter.clone(), news, now) {
-            self.publish(self.about(&matter), news);
+            self.publisher.publish(self.about(&matter), news);
         }
         for (matter, news) in self.lasting.due(now) {
-            self.publish(self.about(&matter), news);
+            self.publisher.publish(self.about(&matter), news);
         }
     }
 
@@ -173,16 +165,9 @@ impl Bulletin {
                 uid: Some(name.to_owned()),
                 ..ObjectReference::default()
             };
-            self.publish(about, news);
+            self.publisher.publish(about, news);
         }
         self.nodes.insert(name.to_owned(), after);
-    }
-
-    fn publish(&mut self, about: ObjectReference, news: News) {
-        if self.held.is_held() {
-            let events = self.events.clone();
-            self.under_way.push(async move { events.publish_about(&about, &news).await }.boxed());
-        }
     }
 
     /// When something is to be told though nothing changes.
@@ -192,9 +177,7 @@ impl Bulletin {
 
     /// Goes on with what is being published. Giving up waiting loses nothing.
     pub async fn progress(&mut self) {
-        if self.under_way.next().await.is_none() {
-            pending().await
-        }
+        self.publisher.progress().await;
     }
 }
 

@@ -1,11 +1,18 @@
 //! Kubernetes Events for what a person must know: a condition of an object that turned bad, or good again.
 
+use std::future::pending;
+
 use causeway_api::conditions::is_good;
 use causeway_api::{API_VERSION, Object};
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube_client::Client;
 use kube_runtime::events::{Event, EventType, Recorder};
+
+use crate::Held;
 
 /// What an Event's note holds at most, in bytes.
 const NOTE: usize = 1000;
@@ -15,6 +22,48 @@ const NOTE: usize = 1000;
 pub struct Events {
     recorder: Recorder,
     action: &'static str,
+}
+
+/// Publishes Events behind the back of a loop that goes on, while the Lease is held.
+pub struct Publisher {
+    events: Events,
+    held: Held,
+    under_way: FuturesUnordered<BoxFuture<'static, ()>>,
+}
+
+impl Publisher {
+    /// Publishes by `events` while `held` is.
+    pub fn new(events: Events, held: Held) -> Publisher {
+        Publisher { events, held, under_way: FuturesUnordered::new() }
+    }
+
+    /// Begins to tell `news` of `about`.
+    pub fn publish(&mut self, about: ObjectReference, news: News) {
+        if self.held.is_held() {
+            let events = self.events.clone();
+            self.under_way.push(async move { events.publish_about(&about, &news).await }.boxed());
+        }
+    }
+
+    /// Goes on with what is being published. Giving up waiting loses nothing.
+    pub async fn progress(&mut self) {
+        if self.under_way.next().await.is_none() {
+            pending().await
+        }
+    }
+}
+
+/// What Events about an object of ours are attached to.
+pub fn reference(object: &Object) -> ObjectReference {
+    let meta = object.meta();
+    ObjectReference {
+        api_version: Some(API_VERSION.to_owned()),
+        kind: Some(object.kind().as_str().to_owned()),
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        ..ObjectReference::default()
+    }
 }
 
 /// Something to be told about an object.
@@ -36,16 +85,7 @@ impl Events {
 
     /// Tells `news` of `object`. One that cannot be told is logged: it stands in a condition too.
     pub async fn publish(&self, object: &Object, news: &News) {
-        let meta = object.meta();
-        let about = ObjectReference {
-            api_version: Some(API_VERSION.to_owned()),
-            kind: Some(object.kind().as_str().to_owned()),
-            name: meta.name.clone(),
-            namespace: meta.namespace.clone(),
-            uid: meta.uid.clone(),
-            ..ObjectReference::default()
-        };
-        self.publish_about(&about, news).await;
+        self.publish_about(&reference(object), news).await;
     }
 
     /// Tells `news` of any object. One that cannot be told is logged for who looks closely.

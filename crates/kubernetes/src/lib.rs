@@ -24,7 +24,7 @@ mod write;
 pub use account::{dry_run_error, request_token};
 pub use connect::{Access, ConnectError, authorities, connect, connect_with};
 pub use error::{RequestError, Trouble};
-pub use events::{Events, News, news};
+pub use events::{Events, News, Publisher, news, reference};
 pub use kube_client::Client;
 pub use kube_client::core::DynamicObject;
 pub use lasting::{LASTS, Lasting};

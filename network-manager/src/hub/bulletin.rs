@@ -1,29 +1,22 @@
 //! What a person at the hub must know of what members say: that a cluster's CIDRs are not found, its nodes are not as
 //! planned, a link has no way that works. What is planned and refused is told where it is written.
 
-use std::future::pending;
-
 use causeway_api::conditions::{LEFT, is_good};
 use causeway_api::{Change, Object, ObjectRef, Objects, StatusWriter, status_fields};
-use causeway_kubernetes::{Events, Held, Lasting, News};
-use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::FuturesUnordered;
+use causeway_kubernetes::{Events, Held, Lasting, News, Publisher, reference};
 use tokio::time::Instant;
 
 /// Publishes what lasts.
 pub struct Bulletin {
-    events: Events,
-    held: Held,
+    publisher: Publisher,
     /// By object and type of condition.
     lasting: Lasting<(ObjectRef, String)>,
-    under_way: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 impl Bulletin {
     /// Publishes by `events` while the Lease is held.
     pub fn new(events: Events, held: Held) -> Bulletin {
-        Bulletin { events, held, lasting: Lasting::default(), under_way: FuturesUnordered::new() }
+        Bulletin { publisher: Publisher::new(events, held), lasting: Lasting::default() }
     }
 
     /// Something is another.
@@ -41,7 +34,7 @@ impl Bulletin {
     pub fn look(&mut self, object: &Object, now: Instant) {
         for (type_, news) in said(object) {
             if let Some(news) = self.lasting.is((object.key(), type_), news, now) {
-                self.publish(object, news);
+                self.publisher.publish(reference(object), news);
             }
         }
     }
@@ -50,15 +43,8 @@ impl Bulletin {
     pub fn publish_due(&mut self, objects: &Objects, now: Instant) {
         for ((key, _), news) in self.lasting.due(now) {
             if let Some(object) = objects.get(&key) {
-                self.publish(object, news);
+                self.publisher.publish(reference(object), news);
             }
-        }
-    }
-
-    fn publish(&mut self, object: &Object, news: News) {
-        if self.held.is_held() {
-            let (events, object) = (self.events.clone(), object.clone());
-            self.under_way.push(async move { events.publish(&object, &news).await }.boxed());
         }
     }
 
@@ -69,9 +55,7 @@ impl Bulletin {
 
     /// Goes on with what is being published. Giving up waiting loses nothing.
     pub async fn progress(&mut self) {
-        if self.under_way.next().await.is_none() {
-            pending().await
-        }
+        self.publisher.progress().await;
     }
 }
 

@@ -80,6 +80,13 @@ fn on(lab: &Lab, endpoint: &str, command: &str) {
     assert!(output.status.success(), "{endpoint}: {command}: {}", output.stderr);
 }
 
+/// Has what nodes send each other pass this rule.
+fn wall(lab: &Lab, rule: &str) {
+    let chain =
+        "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }'";
+    on(lab, "underlay", &format!("{chain} && nft add rule inet wall f {rule}"));
+}
+
 /// Nothing is left of what was asked.
 fn asked_nothing_more(lab: &Lab) {
     let left = walk(&lab.objects_dir().join("diagnoses"));
@@ -115,11 +122,7 @@ fn in_a_healthy_network_nothing_is_found() {
 #[test]
 fn a_udp_port_that_is_blocked_between_nodes_is_named() {
     let lab = well("doctor-udp", PAIR);
-    on(
-        &lab,
-        "underlay",
-        "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 drop",
-    );
+    wall(&lab, "udp dport 4876 drop");
     names(&lab, "CW1102", &["a/n1 ↔ b/n1"]);
     on(&lab, "underlay", "nft delete table inet wall");
     finds_nothing(&lab);
@@ -129,13 +132,7 @@ fn a_udp_port_that_is_blocked_between_nodes_is_named() {
 fn tunnel_packets_that_pass_one_way_only_are_named_with_the_way_that_fails() {
     let lab = well("doctor-one-way", PAIR);
     let from = node_address(&lab, "a/n1");
-    on(
-        &lab,
-        "underlay",
-        &format!(
-            "nft add table inet wall && nft add chain inet wall f '{{ type filter hook forward priority 0; }}' && nft add rule inet wall f {from} udp dport 4876 drop"
-        ),
-    );
+    wall(&lab, &format!("{from} udp dport 4876 drop"));
     names(&lab, "CW1103", &["a/n1 → b/n1"]);
 }
 
@@ -150,11 +147,7 @@ fn a_node_alone_names_what_it_sees_from_its_end() {
         assert!(paths.iter().any(|path| path["kind"] == "overlay" && path["answered"].as_i64() > Some(0)));
     }
     // Nobody at the other end is asked, so it may be either of the two.
-    on(
-        &lab,
-        "underlay",
-        "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 drop",
-    );
+    wall(&lab, "udp dport 4876 drop");
     let (_, said) = doctor_alone(&lab, "b/n1");
     assert_eq!(codes(&said), ["CW1102"], "{said:#}");
     assert_eq!(said["findings"][0]["subjects"], serde_json::json!(["b/n1 ↔ a/n1", "b/n1 ↔ a/n2"]));
@@ -327,11 +320,7 @@ fn a_node_that_is_not_to_forward_is_mended_by_its_agent_and_nothing_is_found() {
 fn a_share_of_packets_that_is_lost_is_named() {
     let lab = well("doctor-loss", PAIR);
     // Both ways, so about six of ten echo requests are not answered.
-    on(
-        &lab,
-        "underlay",
-        "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 numgen inc mod 3 0 drop",
-    );
+    wall(&lab, "udp dport 4876 numgen inc mod 3 0 drop");
     names(&lab, "CW1107", &["a/n1 ↔ b/n1"]);
 }
 
@@ -340,13 +329,7 @@ fn inner_checksums_that_arrive_wrong_are_named() {
     let lab = well("doctor-checksum", PAIR);
     let from = node_address(&lab, "a/n1");
     // Outer UDP and VXLAN are 128 bits, then Ethernet with its type at 224, IPv4 from 240, and the checksum of ICMP at 416.
-    on(
-        &lab,
-        "underlay",
-        &format!(
-            "nft add table inet wall && nft add chain inet wall f '{{ type filter hook forward priority 0; }}' && nft add rule inet wall f {from} udp dport 4876 @th,224,16 0x0800 @th,416,16 set 0x1234"
-        ),
-    );
+    wall(&lab, &format!("{from} udp dport 4876 @th,224,16 0x0800 @th,416,16 set 0x1234"));
     let (exit, said) = doctor(&lab);
     assert!(exit == Some(1) && codes(&said) == ["CW1207"], "{said:#}");
 }

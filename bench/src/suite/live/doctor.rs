@@ -60,11 +60,7 @@ fn named(bed: &Bed, what: &str, code: Option<&str>) -> Result<Row> {
     let row = Row::shown(format!("{what}: time to the verdict"), took, Unit::Seconds);
     Ok(match codes == Vec::from_iter(code) {
         true => row.at_most(BOUND),
-        false => Row::shown(
-            format!("{what}: not found; named: {}", codes.join(", ")),
-            f64::from(u8::MAX),
-            Unit::Count,
-        )
-        .at_most(0.0),
+        false => Row::shown(format!("{what}: not found; named: {}", codes.join(", ")), 1.0, Unit::Count)
+            .at_most(0.0),
     })
 }
