@@ -12,9 +12,6 @@ use crate::report::Section;
 use crate::row::{MIB, Row, Unit};
 use crate::suite::plan::grouped;
 
-/// When troubles that last have been told: they are after a minute.
-const TROUBLES_TOLD: Duration = Duration::from_secs(70);
-
 /// A member with many nodes.
 ///
 /// # Errors
@@ -45,11 +42,17 @@ pub fn members(options: &Options) -> Result<Section> {
     let name = grouped(count as usize);
     section.rows.push(Row::shown(format!("{name} Nodes written until all is done"), took, Unit::Seconds));
 
-    if !options.quick {
-        // Most of these nodes have no agent. That is told by an Event once it has lasted, which no heartbeat causes.
-        std::thread::sleep(TROUBLES_TOLD);
-    }
     let servers = ["hub", "east"];
+    if !options.quick {
+        // Most of these nodes have no agent. That is told by Events once it has lasted, which no heartbeat causes.
+        for server in servers {
+            let events = ["get", "events", "-A", "-o", "name", "--field-selector", "reason=AgentSilent"];
+            wait_until("nodes without agents to be told of", LIMIT, || {
+                let found = bed.lab.kubectl(server, &events)?.stdout;
+                Ok(if found.trim().is_empty() { Err(format!("none at {server}")) } else { Ok(()) })
+            })?;
+        }
+    }
     let before = servers.map(|server| bed.writes(server));
     bed.write("east", "", Written::Heartbeats { seconds }, 0, beating)?;
     for (server, before) in servers.iter().zip(before) {
