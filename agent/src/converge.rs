@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use causeway_dataplane::desired::{HostFacts, Notice, desired, nothing};
 use causeway_dataplane::device::Device;
-use causeway_dataplane::diff::{conflicts, diff};
+use causeway_dataplane::diff::{self, conflicts, diff};
 use causeway_dataplane::nft::foreign::ForeignChain;
 use causeway_dataplane::state::Carrier;
 use causeway_dataplane::{ApplyError, Desired, Kernel, KernelError, Observed, Step};
@@ -25,9 +25,24 @@ const ROUNDS: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 pub enum Goal<'a> {
     /// What its plan says, without these gateways as far as there are others.
-    Plan(Inputs<'a>, &'a BTreeSet<IpAddr>),
+    Plan(Inputs<'a>, OutOfUse<'a>),
     /// Nothing of ours.
     Nothing,
+}
+
+/// Gateways that are kept out of groups.
+#[derive(Clone, Copy, Debug)]
+pub enum OutOfUse<'a> {
+    /// Those that do not answer probes.
+    Dead(&'a BTreeSet<IpAddr>),
+    /// Nobody was probed yet: those that the groups in the kernel leave out. So an agent that starts does not send into
+    /// what the one before it had found dead.
+    LeftOut,
+}
+
+impl OutOfUse<'_> {
+    /// Where nobody probes.
+    pub const NOBODY: OutOfUse<'static> = OutOfUse::Dead(&BTreeSet::new());
 }
 
 /// How a pass ended.
@@ -47,6 +62,8 @@ pub struct Pass {
     pub foreign_chains: Vec<String>,
     /// Who may be in groups.
     pub carriers: Vec<Carrier>,
+    /// Who of them is in none.
+    pub left_out: BTreeSet<IpAddr>,
     /// Peers that tunnels lead to.
     pub peers: usize,
     /// Routes.
@@ -100,15 +117,25 @@ impl ConvergeError {
 fn decide(goal: Goal<'_>, observed: &Observed, restore: &Restore) -> (Desired, Vec<Notice>) {
     match goal {
         Goal::Nothing => (nothing(&restore.originals()), Vec::new()),
-        Goal::Plan(inputs, dead) => {
-            let host = HostFacts { dead: dead.clone(), ..HostFacts::from(observed) };
-            let (mut desired, notices) = desired(inputs.node(), inputs.links(), inputs.slices(), &host);
+        Goal::Plan(inputs, out_of_use) => {
+            let mut host = HostFacts::from(observed);
+            let plan = |host: &HostFacts| desired(inputs.node(), inputs.links(), inputs.slices(), host);
+            match out_of_use {
+                OutOfUse::Dead(dead) => host.dead = dead.clone(),
+                OutOfUse::LeftOut if observed.groups.is_empty() => {}
+                OutOfUse::LeftOut => host.dead = left_out(&plan(&host).0.carriers, observed),
+            }
+            let (mut desired, notices) = plan(&host);
             // What is on a device of somebody else is not in the kernel.
             let foreign = &observed.foreign_devices;
             desired.carriers.retain(|carrier| !foreign.contains(&carrier.hop.device));
             (desired, notices)
         }
     }
+}
+
+fn left_out(carriers: &[Carrier], observed: &Observed) -> BTreeSet<IpAddr> {
+    diff::left_out(carriers, &observed.next_hops, &observed.groups)
 }
 
 fn interests(observed: &Observed) -> Interests {
@@ -188,6 +215,7 @@ pub fn converge<K: Kernel>(
                     .collect(),
                 peers: desired.fdb.len(),
                 routes: desired.routes.len(),
+                left_out: left_out(&desired.carriers, &observed),
                 carriers: desired.carriers,
                 interests: interests(&observed),
             });

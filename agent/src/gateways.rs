@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use causeway_api::conditions::{GATEWAYS_REACHABLE, Verdict};
-use causeway_dataplane::state::Carrier;
+use causeway_dataplane::state::{Carrier, NextHop};
 use causeway_model::{ClusterName, Family, OverlayAddresses};
 use causeway_probing::{Impairment, Prober, State, Status, Tallies, Target};
 use tokio::sync::watch;
+
+use crate::converge::OutOfUse;
 
 /// Gateways and what probes say of them.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub struct Gateways {
     /// What is wrong with those that answer.
     impaired: BTreeMap<IpAddr, BTreeSet<Impairment>>,
     dead: BTreeSet<IpAddr>,
+    /// Whether any were watched yet.
+    watching: bool,
 }
 
 impl Gateways {
@@ -64,10 +68,12 @@ impl Gateways {
         let (mut states, mut impaired) = (BTreeMap::new(), BTreeMap::new());
         for carrier in &self.carriers {
             let address = carrier.hop.gateway;
+            let before = self.states.get(&address).copied().unwrap_or(State::Alive);
             let Some(status) = statuses.iter().find(|status| status.target.address == address) else {
+                // Its probes begin in a moment.
+                states.extend((before != State::Alive).then_some((address, before)));
                 continue;
             };
-            let before = self.states.get(&address).copied().unwrap_or(State::Alive);
             if before != status.state {
                 log(carrier, before, status);
             }
@@ -88,8 +94,23 @@ impl Gateways {
         changed
     }
 
-    /// Uses these from now on, from the node's own `overlay` addresses.
-    pub fn watch(&mut self, carriers: Vec<Carrier>, overlay: Option<OverlayAddresses>) {
+    /// Uses these from now on, from the node's own `overlay` addresses. Those that are `left_out` of groups count as
+    /// dead until they answer, if these are the first.
+    pub fn watch(
+        &mut self,
+        carriers: Vec<Carrier>,
+        left_out: BTreeSet<IpAddr>,
+        overlay: Option<OverlayAddresses>,
+    ) {
+        if !std::mem::replace(&mut self.watching, true) && self.probing.is_some() {
+            for carrier in carriers.iter().filter(|carrier| left_out.contains(&carrier.hop.gateway)) {
+                let Carrier { cluster, node: gateway, hop: NextHop { gateway: address, .. }, mtu: _ } =
+                    carrier;
+                tracing::info!(%cluster, %gateway, %address, "gateway was found out of use; it comes back once it answers");
+                self.states.insert(*address, State::Dead);
+                self.dead.insert(*address);
+            }
+        }
         if let Some((prober, _)) = &self.probing {
             let target = |carrier: &Carrier| {
                 let address = carrier.hop.gateway;
@@ -99,6 +120,7 @@ impl Gateways {
                     device: carrier.hop.device.name(),
                     mtu: carrier.mtu,
                     pool: carrier.cluster.as_str().into(),
+                    left_out: self.dead.contains(&address),
                 })
             };
             prober.set_targets(carriers.iter().filter_map(target).collect());
@@ -118,6 +140,14 @@ impl Gateways {
     /// Who is dead.
     pub fn dead(&self) -> &BTreeSet<IpAddr> {
         &self.dead
+    }
+
+    /// Who is to be kept out of groups.
+    pub fn out_of_use(&self) -> OutOfUse<'_> {
+        match self.probing {
+            Some(_) if !self.watching => OutOfUse::LeftOut,
+            _ => OutOfUse::Dead(&self.dead),
+        }
     }
 
     /// What sends the probes, if that is possible.
@@ -256,7 +286,6 @@ fn verdict(
 #[cfg(test)]
 mod tests {
     use causeway_dataplane::Device;
-    use causeway_dataplane::state::NextHop;
 
     use super::*;
 

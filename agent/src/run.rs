@@ -15,7 +15,7 @@ use causeway_model::{NodeId, NodeName};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::args::{CleanupArgs, ExamineArgs, RunArgs};
-use crate::converge::{ConvergeError, Goal, Pass, converge, loss, preview};
+use crate::converge::{ConvergeError, Goal, OutOfUse, Pass, converge, loss, preview};
 use crate::drift::{Drift, Interests};
 use crate::examination::{Examination, alone, left_to_do, obstacles};
 use crate::gateways::Gateways;
@@ -186,7 +186,7 @@ async fn once(
     }
     let known = source.known();
     let Known::Plan(inputs) = known else { return Err(RunError::NoPlan(place(args, node))) };
-    let goal = Goal::Plan(inputs, &BTreeSet::new());
+    let goal = Goal::Plan(inputs, OutOfUse::NOBODY);
     if args.dry_run {
         return print_steps(kernel, goal, restore);
     }
@@ -230,7 +230,7 @@ pub fn examine(args: &ExamineArgs) -> Result<(), RunError> {
     };
     let Known::Plan(inputs) = plans.known() else { return Err(RunError::NoPlan(args.node.to_string())) };
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
-    let steps = preview(&mut kernel, Goal::Plan(inputs, &BTreeSet::new()), &Restore::unknown())?;
+    let steps = preview(&mut kernel, Goal::Plan(inputs, OutOfUse::LeftOut), &Restore::unknown())?;
     let diagnosis = alone(inputs, left_to_do(&steps).into_iter().collect());
     let text = serde_json::to_string_pretty(&diagnosis).map_err(io::Error::other);
     println!("{}", text.map_err(|error| RunError::System("evidence", error))?);
@@ -425,7 +425,7 @@ impl Agent {
         let (goal, overlay) = match known {
             Known::Nothing => return SLOW,
             Known::Plan(inputs) => {
-                (Goal::Plan(inputs, self.gateways.dead()), Some(inputs.node().vtep.overlay))
+                (Goal::Plan(inputs, self.gateways.out_of_use()), Some(inputs.node().vtep.overlay))
             }
             Known::Removed => (Goal::Nothing, None),
         };
@@ -442,7 +442,9 @@ impl Agent {
         self.telemetry.passed(&result, started.elapsed());
         self.trouble = obstacles(&result);
         if let Ok(pass) = &mut result {
-            self.gateways.watch(std::mem::take(&mut pass.carriers), overlay);
+            let (carriers, left_out) =
+                (std::mem::take(&mut pass.carriers), std::mem::take(&mut pass.left_out));
+            self.gateways.watch(carriers, left_out, overlay);
         }
         let mut report = Report::of(known, &result, self.gateways.verdict(), &self.gateways.cut_off());
         self.telemetry.links(report.links(), &self.gateways.unreachable());

@@ -208,6 +208,7 @@ mod tests {
             device: "vx-bridge",
             mtu: 1450,
             pool: pool.into(),
+            left_out: false,
         };
         Status {
             target,

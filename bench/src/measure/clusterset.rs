@@ -142,7 +142,7 @@ impl ClusterSet {
             std::iter::once(Ok(Event::Cluster(self.cluster(cluster)))).chain(nodes)
         });
         let large = self.nodes > BY_DEFAULT;
-        large.then(|| Ok(Event::ClusterSet(Some(with_more_overlay())))).into_iter().chain(clusters)
+        large.then(|| Ok(Event::ClusterSet(Some(with_more_overlay()?)))).into_iter().chain(clusters)
     }
 
     /// The plan of the clusterset and of the cluster that the watching node is in.
@@ -163,12 +163,13 @@ impl ClusterSet {
     }
 }
 
-/// The defaults with one more range of overlay addresses, which an administrator has to add for so many nodes. Here it
-/// is the one that global addresses would come from: the clusters have none.
-fn with_more_overlay() -> ClusterSetFacts {
+/// The defaults with one more range of overlay addresses, which an administrator has to add for so many nodes. Half of
+/// the range that global addresses would come from, of which the clusters have none; the nodes' own are in the other half.
+fn with_more_overlay() -> Result<ClusterSetFacts> {
     let mut facts = ClusterSetFacts::default();
-    facts.overlay.v4.append(&mut facts.global_pool.v4);
-    facts
+    facts.overlay.v4.push("100.96.0.0/11".parse()?);
+    facts.global_pool.v4.clear();
+    Ok(facts)
 }
 
 /// # Errors
@@ -193,6 +194,20 @@ mod tests {
         let others = |slice: &&causeway_model::SlicePlan| slice.id.scope == causeway_model::Scope::Nodes;
         let peers: usize = inputs.slices.iter().filter(others).map(|slice| slice.peers.len()).sum();
         assert_eq!(peers, 100);
+    }
+
+    #[test]
+    fn as_many_clusters_and_nodes_as_are_counted_have_no_fault() {
+        let clusterset = ClusterSet { nodes: 100_001, clusters: 125, ..ClusterSet::default() };
+        let mut planner = Planner::new();
+        for event in clusterset.events() {
+            planner.handle(event.unwrap());
+        }
+        // The last address of the largest cluster that is counted.
+        planner.handle(Event::Node(clusterset.node(124, 7_999).unwrap()));
+        let mut plan = Plan::default();
+        plan.apply(planner.plan());
+        ensure_sound(&plan).unwrap();
     }
 
     #[test]

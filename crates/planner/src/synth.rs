@@ -1,7 +1,7 @@
 //! Facts of clustersets of any size, for tests and benches: the same numbers always give the same facts.
 //!
-//! Cluster `i` has pods in its own parts of 10.0.0.0/9 and fd00::/16 and services in its own parts of
-//! 172.16.0.0/12 and fd01::/16; underlay addresses of nodes come from 10.128.0.0/9 and 2001:db8::/32.
+//! Cluster `i` has pods in its own parts of 10.0.0.0/8 and fd00::/16 and services in its own parts of
+//! 172.16.0.0/12 and fd01::/16; underlay addresses of nodes come from 100.64.0.0/11 and 2001:db8::/32.
 //! Nothing overlaps.
 
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ impl Modes {
 /// The size and kind of a clusterset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shape {
-    /// How many clusters, at most 64.
+    /// How many clusters, at most 128.
     pub clusters: usize,
     /// How many nodes in all, spread evenly over the clusters; at most 8,192 in one cluster.
     pub nodes: usize,
@@ -117,7 +117,7 @@ fn prefix(address: IpAddr, len: u8) -> Prefix {
     Prefix::containing(address, len).unwrap_or_else(|| Prefix::host(address))
 }
 
-/// A /15 of 10.0.0.0/9 or a /32 of fd00::/16.
+/// A /15 of 10.0.0.0/8 or a /32 of fd00::/16.
 fn pod_cidr(cluster: usize, family: Family) -> Prefix {
     match family {
         Family::V4 => prefix(v4(10 << 24, cluster << 17), 15),
@@ -143,7 +143,7 @@ fn node_cidr(cluster: usize, index: usize, family: Family) -> Prefix {
 
 fn underlay(cluster: usize, index: usize, family: Family) -> IpAddr {
     match family {
-        Family::V4 => v4(0x0a80_0000, (cluster << 13) + index + 1),
+        Family::V4 => v4(0x6440_0000, (cluster << 13) + index + 1),
         Family::V6 => v6(0x2001, 0xdb8, cluster, index + 1),
     }
 }

@@ -121,6 +121,11 @@ impl Detector {
         }
     }
 
+    /// It is known to have been dead before it was watched: it stays so until it answers.
+    pub fn was_dead(&mut self, now: Instant) {
+        self.died = Some(now);
+    }
+
     /// Probes from now on at another interval.
     pub fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;

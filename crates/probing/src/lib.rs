@@ -45,6 +45,8 @@ pub struct Target {
     /// Targets of one pool and family stand in for each other. None of them is called dead unless
     /// another one answers.
     pub pool: Arc<str>,
+    /// Whether it is out of use when probing begins. It counts as dead then until it answers.
+    pub left_out: bool,
 }
 
 impl Target {
@@ -53,9 +55,9 @@ impl Target {
         (self.pool.clone(), self.address.is_ipv4())
     }
 
-    /// Whether this is the same target, whatever the size of packets that should reach it.
+    /// Whether this is the same target, whatever the size of packets that should reach it, and however it was before.
     pub fn is_same(&self, other: &Target) -> bool {
-        let Target { address, source, device, mtu: _, pool } = self;
+        let Target { address, source, device, mtu: _, pool, left_out: _ } = self;
         (address, source, device, pool) == (&other.address, &other.source, &other.device, &other.pool)
     }
 }

@@ -143,12 +143,15 @@ impl Roster {
         for target in targets {
             if !self.members.contains_key(&target.address) {
                 let due = now + self.random_below(interval);
-                let detector = Detector::new(interval, due);
+                let mut detector = Detector::new(interval, due);
+                if target.left_out {
+                    detector.was_dead(now);
+                }
                 let member = Member {
                     target: target.clone(),
-                    detector,
                     large: Large::new(now + self.random_below(period(many))),
-                    told: (State::Alive, BTreeSet::new()),
+                    told: (detector.state(), BTreeSet::new()),
+                    detector,
                     due,
                     touched: false,
                 };

@@ -52,6 +52,7 @@ impl World {
             device: "vx-bridge",
             mtu: 1450,
             pool: format!("c{}", (n - 1) / 8).into(),
+            left_out: false,
         };
         roster.set_targets(&(1..=targets).map(target).collect(), start);
         let due = roster.rest(start);
@@ -246,6 +247,27 @@ fn a_target_whose_packets_may_be_larger_is_still_the_same() {
     let statuses = world.roster.statuses(world.now);
     assert!(statuses.iter().all(|status| status.target.mtu == 8950 && status.rtt.is_some()));
     assert_eq!(statuses[0].state, State::Dead);
+}
+
+#[test]
+fn a_target_that_was_out_of_use_is_dead_until_it_answers() {
+    for answers in [false, true] {
+        let mut world = World::new(26, 2);
+        let statuses = world.roster.statuses(world.now);
+        world.roster.set_targets(&BTreeSet::new(), world.now);
+        let left_out = statuses.into_iter().map(|status| status.target);
+        let left_out = left_out.map(|target| Target { left_out: target.address == address(1), ..target });
+        world.roster.set_targets(&left_out.collect(), world.now);
+        world.stall(MS);
+        assert_eq!((world.state(1), world.state(2)), (State::Dead, State::Alive));
+        if answers {
+            assert!(world.until(1, State::Alive, Duration::from_secs(2)) <= Duration::from_secs(1));
+        } else {
+            world.dead.push(address(1));
+            world.run(Duration::from_secs(10));
+            assert_eq!((world.state(1), world.state(2)), (State::Dead, State::Alive));
+        }
+    }
 }
 
 #[test]

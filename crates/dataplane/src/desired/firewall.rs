@@ -4,8 +4,7 @@
 //! ```text
 //! raw_prerouting     outer: no tracking · IPv6: one path for each connection · inner: source, global → real, destination, transit untracked
 //! raw_input          outer: drop what no known VTEP sent under its own MAC, and what is of another network
-//! raw_output         outer: no tracking
-//! route_output       IPv6: one path for each connection
+//! raw_output         outer: no tracking · IPv6: one path for each connection
 //! forward            maximum segment size · who may send into the tunnels
 //! nat_postrouting    keep pod addresses ahead of the CNI's masquerade · bring Service replies back
 //! filter_postrouting take our mark away again · real → global
@@ -81,8 +80,7 @@ pub fn firewall(inputs: &Inputs<'_>) -> Option<Ruleset> {
         builder.forward(),
         builder.nat_postrouting(),
     ];
-    let chains =
-        chains.into_iter().chain(builder.route_output()).chain(builder.filter_postrouting()).collect();
+    let chains = chains.into_iter().chain(builder.filter_postrouting()).collect();
     let crossing = inputs.devices.keys().copied().flat_map(ForeignAccept::crossing);
     let marked = builder.marks().then_some(ForeignAccept::Marked);
     Some(Ruleset {
@@ -173,12 +171,6 @@ impl Builder<'_> {
         })
     }
 
-    /// The same for what this host itself sends.
-    fn route_output(&mut self) -> Option<Chain> {
-        let rule = self.steady_path()?;
-        Some(chain("route_output", ChainType::Route, Hook::Output, MANGLE, vec![rule]))
-    }
-
     /// Where the CNI gives nodes no prefix of their own, no node knows its pods: a request may pass
     /// one node and its reply another, whichever device they cross. So none of it is tracked.
     fn untracked_pods(&mut self, family: Family) -> Vec<Rule> {
@@ -263,14 +255,19 @@ impl Builder<'_> {
         chain("raw_input", ChainType::Filter, Hook::Input, RAW, rules)
     }
 
-    fn raw_output(&self) -> Chain {
+    /// What this host itself sends. A chain of type `route`, since Linux looks the route up again after only those where
+    /// a flow label changed. One chain for both, since each costs every packet of the host.
+    fn raw_output(&mut self) -> Chain {
         let untracked = |(device, vxlan): (&Device, &Vxlan)| {
             let from_us = Address::Within(Prefix::host(vxlan.local));
             let matches = vec![Match::UdpTo(vxlan.port), Match::Source(device.underlay, from_us)];
-            rule(matches, Action::NoTrack, "tunnel packets need no tracking")
+            rule(matches, Action::AcceptUntracked, "tunnel packets need no tracking")
         };
-        let rules = self.inputs.devices.iter().map(untracked).collect();
-        chain("raw_output", ChainType::Filter, Hook::Output, RAW, rules)
+        let untracked: Vec<Rule> = self.inputs.devices.iter().map(untracked).collect();
+        let steady = self.steady_path();
+        let chain_type = if steady.is_some() { ChainType::Route } else { ChainType::Filter };
+        let rules = untracked.into_iter().chain(steady).collect();
+        chain("raw_output", chain_type, Hook::Output, RAW, rules)
     }
 
     /// Whether packets from remote ends may come to this node's pods across no device of ours: from

@@ -16,14 +16,7 @@ use crate::step::Step;
 /// counts as one of a cluster and family if all its members are `carriers` of these; one that is of
 /// none is left as it is.
 pub fn failover(carriers: &[Carrier], dead: &BTreeSet<IpAddr>, now: &ObservedNextHops) -> Vec<Step> {
-    let mut pools: BTreeMap<(&ClusterName, Family), Vec<NextHop>> = BTreeMap::new();
-    for Carrier { cluster, hop, .. } in carriers {
-        pools.entry((cluster, Family::of(hop.gateway))).or_default().push(*hop);
-    }
-    for pool in pools.values_mut() {
-        pool.sort_unstable();
-        pool.dedup();
-    }
+    let pools = pools(carriers);
     let (there, wanted): (Vec<(NextHopId, &ObservedGroup)>, Vec<Group>) = now
         .groups
         .iter()
@@ -42,19 +35,57 @@ pub fn failover(carriers: &[Carrier], dead: &BTreeSet<IpAddr>, now: &ObservedNex
     added.chain(replaced).collect()
 }
 
-/// What a group should be, if it is something else.
-fn changed(
+/// The `carriers` that groups in the kernel leave out: those that were dead when an agent last looked, which may be
+/// another than the one that asks. Where there is no group of their cluster and family, none is left out.
+pub fn left_out(
+    carriers: &[Carrier],
+    singles: &BTreeMap<NextHopId, NextHop>,
+    groups: &BTreeMap<NextHopId, ObservedGroup>,
+) -> BTreeSet<IpAddr> {
+    let pools = pools(carriers);
+    let known = groups.values().filter_map(|group| pool_of(group, &pools, singles));
+    let missing = known.flat_map(|(members, _, pool)| pool.iter().filter(move |hop| !members.contains(hop)));
+    missing.map(|hop| hop.gateway).collect()
+}
+
+/// Carriers that stand in for each other, sorted.
+type Pools<'a> = BTreeMap<(&'a ClusterName, Family), Vec<NextHop>>;
+
+fn pools(carriers: &[Carrier]) -> Pools<'_> {
+    let mut pools = Pools::new();
+    for Carrier { cluster, hop, .. } in carriers {
+        pools.entry((cluster, Family::of(hop.gateway))).or_default().push(*hop);
+    }
+    for pool in pools.values_mut() {
+        pool.sort_unstable();
+        pool.dedup();
+    }
+    pools
+}
+
+/// The members of a group, and the pool that all of them are of.
+fn pool_of<'a>(
     group: &ObservedGroup,
-    pools: &BTreeMap<(&ClusterName, Family), Vec<NextHop>>,
-    dead: &BTreeSet<IpAddr>,
-    now: &ObservedNextHops,
-) -> Option<Group> {
-    let members = group.members.iter().map(|id| now.singles.get(id).copied());
+    pools: &'a Pools<'_>,
+    singles: &BTreeMap<NextHopId, NextHop>,
+) -> Option<(BTreeSet<NextHop>, Family, &'a [NextHop])> {
+    let members = group.members.iter().map(|id| singles.get(id).copied());
     let members = members.collect::<Option<BTreeSet<NextHop>>>()?;
     let has_all = |pool: &Vec<NextHop>| members.iter().all(|member| pool.contains(member));
     let ((_, family), pool) = pools.iter().find(|(_, pool)| !members.is_empty() && has_all(pool))?;
+    Some((members, *family, pool))
+}
+
+/// What a group should be, if it is something else.
+fn changed(
+    group: &ObservedGroup,
+    pools: &Pools<'_>,
+    dead: &BTreeSet<IpAddr>,
+    now: &ObservedNextHops,
+) -> Option<Group> {
+    let (members, family, pool) = pool_of(group, pools, &now.singles)?;
     let wanted = alive(pool, dead);
-    (!wanted.iter().eq(&members)).then_some(Group { family: *family, members: wanted })
+    (!wanted.iter().eq(&members)).then_some(Group { family, members: wanted })
 }
 
 #[cfg(test)]
@@ -112,6 +143,18 @@ mod tests {
             panic!("{steps:?}")
         };
         assert_eq!((*added, members), (hop(2), &group(&[1, 3, new.0])));
+    }
+
+    #[test]
+    fn who_is_left_out_is_read_from_groups_that_somebody_knows() {
+        let left_out = |singles: &[u8], groups: &[&[u32]]| {
+            let ObservedNextHops { singles, groups, .. } = kernel(singles, groups);
+            super::left_out(&carriers(), &singles, &groups)
+        };
+        assert_eq!(left_out(&[1, 3, 7, 8], &[&[1, 3], &[7, 8]]), dead(&[2]));
+        assert_eq!(left_out(&[1, 2, 3, 7], &[&[1, 2, 3], &[7]]), dead(&[8]));
+        assert_eq!(left_out(&[], &[]), dead(&[]), "a kernel with no groups says nothing");
+        assert_eq!(left_out(&[1, 9], &[&[1, 9], &[44]]), dead(&[]), "9 and 44 are of no cluster");
     }
 
     #[test]

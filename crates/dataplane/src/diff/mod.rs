@@ -14,7 +14,7 @@ mod settings;
 mod spare;
 mod teardown;
 
-pub use failover::failover;
+pub use failover::{failover, left_out};
 
 use crate::device::Device;
 use crate::diff::links::{InTheWay, Links};

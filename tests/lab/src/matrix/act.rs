@@ -3,6 +3,9 @@
 use serde_json::Value;
 
 use super::row::Act;
+use super::run::DEADLINE;
+use super::users;
+use crate::deadline::wait_until;
 use crate::error::{LabError, Result};
 use crate::lab::Lab;
 
@@ -14,6 +17,10 @@ pub(super) fn perform(lab: &Lab, acts: &[Act], gateway: &str) -> Result<()> {
             Act::Fault(words) => {
                 let words = fill(&format!("fault {words}"));
                 lab.run(&words.split_whitespace().collect::<Vec<_>>())?;
+            }
+            Act::Left => {
+                let what = format!("{gateway} to be used by nobody");
+                wait_until(&what, DEADLINE, || users::forgotten(lab, gateway))?;
             }
             Act::Run(endpoint, script) => {
                 run(lab, &fill(endpoint), &fill(script))?;

@@ -35,6 +35,24 @@ pub(super) const ROWS: &[Row] = &[
             Act::Fault("agent beta/in start"),
         ],
     ),
+    Row {
+        name: "agents-restarted-one-dead",
+        fault: "agents killed and started while a gateway is dead",
+        class: Class::Hitless,
+        kind: Kind::Once(Case {
+            before: &[Act::Fault("kill {gateway}"), Act::Left],
+            mend: &[Act::Fault("revive {gateway}")],
+            ..Case::hitless(
+                &[
+                    Act::Fault("agent alpha/n1 kill"),
+                    Act::Fault("agent beta/in kill"),
+                    Act::Fault("agent alpha/n1 start"),
+                    Act::Fault("agent beta/in start"),
+                ],
+                Expect::Untouched("alpha/n1", QUIET),
+            )
+        }),
+    },
     row(
         "manager-restarted",
         "network-manager ended by SIGTERM and started",

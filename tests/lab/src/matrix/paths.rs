@@ -121,8 +121,12 @@ mod tests {
     use crate::probe::{Flow, FlowReport};
 
     fn report(began: u64, outages: &[(u64, u64)]) -> StreamReport {
-        let outage =
-            |(from, to): &(u64, u64)| Outage { from_microseconds: *from, to_microseconds: *to, lost: 2 };
+        let outage = |(from, to): &(u64, u64)| Outage {
+            from_microseconds: *from,
+            to_microseconds: *to,
+            lost: 2,
+            ended: true,
+        };
         let flow = FlowReport {
             flow: Flow { protocol: Protocol::Udp, port: 1 },
             sent: 10,

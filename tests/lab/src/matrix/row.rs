@@ -80,6 +80,8 @@ pub(super) enum Act {
     Run(&'static str, &'static str),
     /// A JSON merge patch of the spec of a ClusterNode.
     Patch(&'static str, &'static str),
+    /// Wait until nobody uses the gateway, and all that follows from that is done.
+    Left,
 }
 
 /// How it shows that the network has dealt with a fault.

@@ -21,7 +21,7 @@ const TOPOLOGY: &str = include_str!("../../topologies/faults.yaml");
 /// How long the bed may take to be linked.
 const READY: Duration = Duration::from_secs(60);
 /// How long anything that is expected may take; whether it came in time is another question.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// How long agents that have just started measure round trips before a gateway dies: before the first answer they wait
 /// a second for each.
 const WARM: Duration = Duration::from_millis(1500);

@@ -74,6 +74,19 @@ pub fn all_in_groups(lab: &Lab) -> Result<std::result::Result<(), String>> {
     Ok(Ok(()))
 }
 
+/// Whether no user's kernel has a next hop over the gateway; if not, whose has. Some time after the gateway left its
+/// groups nothing is left to be done about it.
+pub fn forgotten(lab: &Lab, gateway: &str) -> Result<std::result::Result<(), String>> {
+    let own = overlay(lab, gateway)?;
+    for user in USERS {
+        let shown = act::run(lab, user, "ip nexthop show protocol 197")?;
+        if shown.split_whitespace().any(|word| own.iter().any(|address| word == address.to_string())) {
+            return Ok(Err(format!("{user} still has a next hop over {gateway}")));
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// Whether no user has the gateway in any group; if not, who has.
 pub fn left_groups(lab: &Lab, gateway: &str) -> Result<std::result::Result<(), String>> {
     for user in USERS {

@@ -107,6 +107,8 @@ pub struct Outage {
     pub to_microseconds: u64,
     /// Packets lost.
     pub lost: u64,
+    /// Whether an answered packet followed.
+    pub ended: bool,
 }
 
 impl StreamReport {
@@ -248,9 +250,13 @@ fn udp_report(flow: Flow, times: &[u64], answers: &[u64], end: u64) -> FlowRepor
         if *arrived {
             gap = gap.max(last.map_or(0, |last| time - last));
             last = Some(*time);
-            outages.extend(missing.take().map(|outage| Outage { to_microseconds: *time, ..outage }));
+            outages.extend(missing.take().map(|outage| Outage {
+                to_microseconds: *time,
+                ended: true,
+                ..outage
+            }));
         } else {
-            let outage = Outage { from_microseconds: *time, to_microseconds: end, lost: 0 };
+            let outage = Outage { from_microseconds: *time, to_microseconds: end, lost: 0, ended: false };
             missing.get_or_insert(outage).lost += 1;
         }
     }
@@ -305,7 +311,8 @@ fn tcp_flow(
             }
             Err(_) => {
                 report.lost += 1;
-                report.outages.push(Outage { from_microseconds: asked, to_microseconds: now(), lost: 1 });
+                let (from_microseconds, to_microseconds) = (asked, now());
+                report.outages.push(Outage { from_microseconds, to_microseconds, lost: 1, ended: true });
             }
         }
         thread::sleep(interval);
@@ -324,14 +331,18 @@ fn request(mut stream: TcpStream, number: u64) -> std::io::Result<TcpStream> {
 mod tests {
     use super::*;
 
+    fn outage(from_microseconds: u64, to_microseconds: u64, ended: bool) -> Outage {
+        Outage { from_microseconds, to_microseconds, lost: 2, ended }
+    }
+
     #[test]
     fn an_outage_runs_from_the_first_lost_packet_to_the_next_answered_one() {
         let flow = Flow { protocol: Protocol::Udp, port: 1 };
         let report = udp_report(flow, &[0, 5, 10, 15, 20, 25], &[0, 1, 4, 5], 30);
         assert_eq!((report.sent, report.lost, report.longest_gap_microseconds), (6, 2, 15));
-        assert_eq!(report.outages, [Outage { from_microseconds: 10, to_microseconds: 20, lost: 2 }]);
+        assert_eq!(report.outages, [outage(10, 20, true)]);
         let report = udp_report(flow, &[0, 5, 10], &[0], 99);
         assert_eq!((report.lost, report.longest_gap_microseconds), (2, 99));
-        assert_eq!(report.outages, [Outage { from_microseconds: 5, to_microseconds: 99, lost: 2 }]);
+        assert_eq!(report.outages, [outage(5, 99, false)]);
     }
 }
