@@ -231,7 +231,7 @@ pub fn examine(args: &ExamineArgs) -> Result<(), RunError> {
     let Known::Plan(inputs) = plans.known() else { return Err(RunError::NoPlan(args.node.to_string())) };
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
     let steps = preview(&mut kernel, Goal::Plan(inputs, OutOfUse::LeftOut), &Restore::unknown())?;
-    let diagnosis = alone(inputs, left_to_do(&steps).into_iter().collect());
+    let diagnosis = alone(inputs, left_to_do(&steps));
     let text = serde_json::to_string_pretty(&diagnosis).map_err(io::Error::other);
     println!("{}", text.map_err(|error| RunError::System("evidence", error))?);
     Ok(())

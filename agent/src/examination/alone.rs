@@ -17,6 +17,7 @@ pub fn alone(inputs: Inputs<'_>, trouble: Vec<Obstacle>) -> Diagnosis {
         request: "alone".to_owned(),
         requested_at: Some(Time(Timestamp::now())),
         targets: of_slices(&node.id, inputs.slices()),
+        services: Vec::new(),
     };
     let status = examine(&spec, Some(&Subject { node: node.clone() }), trouble);
     let mut diagnosis = Diagnosis::new(node.id.node.as_str(), spec);

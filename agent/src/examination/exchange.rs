@@ -7,11 +7,14 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use causeway_api::{DiagnosisTarget, HeardEvidence, Ip, PathEvidence, PathKind};
+use causeway_api::{
+    DiagnosisSpec, DiagnosisTarget, HeardEvidence, Ip, PathEvidence, PathKind, ServiceEvidence,
+};
 
 use super::Subject;
 use super::echo::{self, Echo, Heard};
 use super::overheard::{Arrivals, Overheard};
+use super::services::Services;
 
 /// How long a test listens before it sends, while it sends, and afterwards.
 const BEFORE: Duration = Duration::from_millis(1000);
@@ -36,6 +39,8 @@ pub struct Exchange {
     pub paths: Vec<PathEvidence>,
     /// What came from each target.
     pub heard: Vec<HeardEvidence>,
+    /// How connections to Services ended.
+    pub services: Vec<ServiceEvidence>,
 }
 
 /// A request that may still be answered.
@@ -45,9 +50,10 @@ struct Waiting {
     sent: Instant,
 }
 
-/// Tests against all targets at once. What cannot be done is told.
-pub fn run(targets: &[DiagnosisTarget], subject: Option<&Subject>, unknown: &mut Vec<String>) -> Exchange {
-    if targets.is_empty() {
+/// Tests against all that is asked for at once. What cannot be done is told.
+pub fn run(asked: &DiagnosisSpec, subject: Option<&Subject>, unknown: &mut Vec<String>) -> Exchange {
+    let DiagnosisSpec { targets, services, .. } = asked;
+    if targets.is_empty() && services.is_empty() {
         return Exchange::default();
     }
     let echo = match Echo::open() {
@@ -73,6 +79,7 @@ pub fn run(targets: &[DiagnosisTarget], subject: Option<&Subject>, unknown: &mut
         arrivals: BTreeMap::new(),
         echo,
         overheard,
+        services: Services::open(services, subject.map(|subject| &subject.node.id.cluster), unknown),
     };
     all.listen(BEFORE);
     let end = Instant::now() + SENDING;
@@ -81,6 +88,7 @@ pub fn run(targets: &[DiagnosisTarget], subject: Option<&Subject>, unknown: &mut
             break;
         }
         all.send(round % FULL_EVERY == 0);
+        all.services.try_all();
         all.listen(ROUND);
     }
     all.listen(AFTER);
@@ -133,6 +141,7 @@ struct Round {
     arrivals: BTreeMap<IpAddr, Arrivals>,
     echo: Echo,
     overheard: Option<Overheard>,
+    services: Services,
 }
 
 impl Round {
@@ -180,7 +189,7 @@ impl Round {
     }
 
     fn take(&mut self) {
-        let Round { paths, waiting, delivered, arrivals, echo, overheard, next: _ } = self;
+        let Round { paths, waiting, delivered, arrivals, echo, overheard, services, next: _ } = self;
         echo.heard(|heard| {
             let (Heard::Answer { from, .. } | Heard::Other { from }) = heard;
             *delivered.entry(from).or_default() += 1;
@@ -194,6 +203,7 @@ impl Round {
         if let Some(overheard) = overheard {
             overheard.take(arrivals);
         }
+        services.take();
     }
 
     fn evidence(self, targets: &[DiagnosisTarget]) -> Exchange {
@@ -211,6 +221,7 @@ impl Round {
             }
         });
         let heard = heard.collect();
-        Exchange { paths: self.paths.into_iter().map(|(_, path)| path).collect(), heard }
+        let paths = self.paths.into_iter().map(|(_, path)| path).collect();
+        Exchange { paths, heard, services: self.services.evidence() }
     }
 }

@@ -1,17 +1,23 @@
 //! What on this node may be in the way: settings, addresses, and what other programs set up.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use causeway_api::{HostEvidence, Ip, Obstacle, ObstacleKind, PathEvidence, PathKind};
 use causeway_dataplane::Counters;
 use causeway_model::{Family, Prefix};
 use nix::ifaddrs::getifaddrs;
+use nix::net::if_::if_nametoindex;
 
 use super::Subject;
 
 /// Addresses and pods that are told at most.
 const ADDRESSES: usize = 64;
 const PODS: usize = 4;
+/// Tables, chains and devices of kube-proxy that are told at most.
+const OF_KUBE_PROXY: usize = 8;
+/// The link that holds the addresses of all Services in kube-proxy's IPVS mode.
+const IPVS_LINK: &str = "kube-ipvs0";
 
 /// Looks at the network namespace of the calling thread. What cannot be looked at is told.
 pub fn look(subject: Option<&Subject>, paths: &[PathEvidence], unknown: &mut Vec<String>) -> HostEvidence {
@@ -22,6 +28,7 @@ pub fn look(subject: Option<&Subject>, paths: &[PathEvidence], unknown: &mut Vec
     };
     let Some(subject) = subject else { return host };
     host.pods = pods(subject, unknown);
+    host.kube_proxy = kube_proxy(unknown);
     host.obstacles.extend(reverse_path_filters(subject, &links));
     host.obstacles.extend(forwarding(subject));
     host.obstacles.extend(early_masquerade(unknown));
@@ -137,6 +144,16 @@ fn early_masquerade(unknown: &mut Vec<String>) -> Vec<Obstacle> {
             Vec::new()
         }
     }
+}
+
+/// What of kube-proxy shows here.
+fn kube_proxy(unknown: &mut Vec<String>) -> Vec<String> {
+    let ipvs = if_nametoindex(IPVS_LINK).is_ok().then(|| format!("link {IPVS_LINK}"));
+    let rules = Counters::open().and_then(|mut counters| counters.kube_proxy()).unwrap_or_else(|error| {
+        unknown.push(format!("rules of kube-proxy: {error}"));
+        BTreeSet::new()
+    });
+    ipvs.into_iter().chain(rules).take(OF_KUBE_PROXY).collect()
 }
 
 /// Addresses behind tunnels that the kernel does not send to from the own overlay address: something ahead of our table

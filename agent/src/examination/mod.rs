@@ -6,8 +6,10 @@ mod alone;
 mod counters;
 mod echo;
 mod exchange;
+mod filters;
 mod host;
 mod overheard;
+mod services;
 mod trouble;
 
 use std::future::pending;
@@ -80,7 +82,7 @@ fn examine(spec: &DiagnosisSpec, subject: Option<&Subject>, trouble: Vec<Obstacl
     let began_at = Some(Time(Timestamp::now()));
     let mut unknown = Vec::new();
     let before = counters::read(&mut unknown);
-    let exchange::Exchange { paths, heard } = exchange::run(&spec.targets, subject, &mut unknown);
+    let exchange::Exchange { paths, heard, services } = exchange::run(spec, subject, &mut unknown);
     let mut host = host::look(subject, &paths, &mut unknown);
     host.counters = counters::growth(&before, &counters::read(&mut Vec::new()));
     host.obstacles.extend(trouble);
@@ -92,6 +94,7 @@ fn examine(spec: &DiagnosisSpec, subject: Option<&Subject>, trouble: Vec<Obstacl
         began_at,
         paths,
         heard,
+        services,
         host: Some(host),
         ..DiagnosisStatus::default()
     }

@@ -32,22 +32,45 @@ pub fn obstacles(result: &Result<Pass, ConvergeError>) -> Vec<Obstacle> {
 }
 
 /// What is left to do for the kernel to be as planned. Which gateways are used changes at any time and counts for nothing.
-pub fn left_to_do(steps: &[Step]) -> Option<Obstacle> {
-    let mut left = steps.iter().filter(|step| !matches!(step, Step::ReplaceGroup(..)));
-    let first = left.next()?;
-    Some(Obstacle {
-        kind: ObstacleKind::NotProgrammed,
-        subject: "kernel".to_owned(),
-        detail: format!(
-            "{} steps are left to do, and nobody does them; the first: {first}",
-            1 + left.count()
-        ),
+pub fn left_to_do(steps: &[Step]) -> Vec<Obstacle> {
+    let left: Vec<&Step> = steps.iter().filter(|step| !matches!(step, Step::ReplaceGroup(..))).collect();
+    let Some(first) = left.first() else { return Vec::new() };
+    let settings: Option<Vec<Obstacle>> = left.iter().map(|step| of_setting(step)).collect();
+    // Where more than settings of the host is missing, those are not what matters.
+    settings.unwrap_or_else(|| {
+        let detail = format!("{} steps are left to do, and nobody does them; the first: {first}", left.len());
+        vec![Obstacle { kind: ObstacleKind::NotProgrammed, subject: "kernel".to_owned(), detail }]
     })
+}
+
+/// A setting of the host that is left to do, as far as it has a name of its own.
+fn of_setting(step: &Step) -> Option<Obstacle> {
+    let Step::SetSysctl(path, _) = step else { return None };
+    let kind = kind_of_sysctl(&path.0)?;
+    Some(Obstacle {
+        kind,
+        subject: path.0.clone(),
+        detail: format!("left to do, and nobody does it: {step}"),
+    })
+}
+
+/// What is wrong while a sysctl is not as it should be; `None` if that keeps no packet from passing.
+fn kind_of_sysctl(path: &str) -> Option<ObstacleKind> {
+    match path.rsplit('/').next()? {
+        "rp_filter" => Some(ObstacleKind::StrictReversePathFilter),
+        "ip_forward" | "forwarding" => Some(ObstacleKind::ForwardingOff),
+        _ => None,
+    }
 }
 
 /// A device that cannot come up fails everything that needs it: of several errors those count that say most, and once.
 fn roots(mut all: Vec<Obstacle>) -> Vec<Obstacle> {
-    let telling = [ObstacleKind::PortTaken, ObstacleKind::MissingFeature];
+    let telling = [
+        ObstacleKind::PortTaken,
+        ObstacleKind::MissingFeature,
+        ObstacleKind::ForwardingOff,
+        ObstacleKind::StrictReversePathFilter,
+    ];
     match telling.into_iter().find(|kind| all.iter().any(|one| one.kind == *kind)) {
         Some(kind) => all.retain(|one| one.kind == kind),
         // In the order of the steps, what is first is not a consequence.
@@ -68,13 +91,12 @@ fn of_notice(notice: &Notice) -> Option<Obstacle> {
 }
 
 fn of_error(error: &KernelError) -> Obstacle {
-    let kind = match error {
-        KernelError::Refused { source, .. } => kind_of(source),
-        _ => ObstacleKind::NotProgrammed,
-    };
-    let subject = match error {
-        KernelError::Refused { operation, .. } => (*operation).to_owned(),
-        _ => String::new(),
+    let (kind, subject) = match error {
+        KernelError::Refused { operation, source, .. } => (kind_of(source), (*operation).to_owned()),
+        KernelError::Sysctl { path, .. } => {
+            (kind_of_sysctl(path).unwrap_or(ObstacleKind::NotProgrammed), path.clone())
+        }
+        _ => (ObstacleKind::NotProgrammed, String::new()),
     };
     Obstacle { kind, subject, detail: error.to_string().chars().take(1000).collect() }
 }
@@ -89,6 +111,9 @@ fn kind_of(source: &io::Error) -> ObstacleKind {
 
 #[cfg(test)]
 mod tests {
+    use causeway_dataplane::device::Device;
+    use causeway_dataplane::state::Sysctl;
+
     use super::*;
 
     #[test]
@@ -100,6 +125,29 @@ mod tests {
         assert_eq!(of(libc::EADDRINUSE), ObstacleKind::PortTaken);
         assert_eq!(of(libc::EOPNOTSUPP), ObstacleKind::MissingFeature);
         assert_eq!(of(libc::EPERM), ObstacleKind::NotProgrammed);
+        let of = |path: &str| {
+            let source = io::Error::from_raw_os_error(libc::EROFS);
+            of_error(&KernelError::Sysctl { path: path.to_owned(), source }).kind
+        };
+        assert_eq!(of("net/ipv4/conf/eth0/rp_filter"), ObstacleKind::StrictReversePathFilter);
+        assert_eq!(of("net/ipv4/ip_forward"), ObstacleKind::ForwardingOff);
+        assert_eq!(of("net/ipv6/conf/vx-bridge/forwarding"), ObstacleKind::ForwardingOff);
+        assert_eq!(of("net/ipv4/conf/vx-bridge/send_redirects"), ObstacleKind::NotProgrammed);
+    }
+
+    #[test]
+    fn settings_that_are_left_to_do_are_told_by_name_if_nothing_else_is_left() {
+        let sysctl = |path: &str| Step::SetSysctl(Sysctl(path.to_owned()), "1".to_owned());
+        let kinds = |steps: &[Step]| left_to_do(steps).iter().map(|one| one.kind).collect::<Vec<_>>();
+        let forward = sysctl("net/ipv4/ip_forward");
+        assert_eq!(kinds(&[]), []);
+        assert_eq!(kinds(std::slice::from_ref(&forward)), [ObstacleKind::ForwardingOff]);
+        let device = Step::DelDevice(Device::ALL[0]);
+        assert_eq!(kinds(&[forward.clone(), device]), [ObstacleKind::NotProgrammed]);
+        assert_eq!(
+            kinds(&[forward, sysctl("net/ipv4/conf/vx-bridge/send_redirects")]),
+            [ObstacleKind::NotProgrammed]
+        );
     }
 
     #[test]

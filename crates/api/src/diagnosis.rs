@@ -48,6 +48,27 @@ pub struct DiagnosisSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub targets: Vec<DiagnosisTarget>,
+    /// Services to which connections are opened: of the node's own cluster and of others. At most 16.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub services: Vec<DiagnosisService>,
+}
+
+/// A Service that takes TCP connections.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DiagnosisService {
+    /// The cluster that it belongs to.
+    #[schemars(length(min = 1, max = 46))]
+    pub cluster: String,
+    /// What it is called in its cluster, the same for all nodes that are asked.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// Its address, as this node's cluster sees it.
+    pub address: Ip,
+    /// Its TCP port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i64,
 }
 
 /// A node of another cluster.
@@ -92,6 +113,10 @@ status!(
         #[serde(skip_serializing_if = "Vec::is_empty")]
         #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
         heard: Vec<HeardEvidence>,
+        /// How connections to Services ended. At most 16.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+        services: Vec<ServiceEvidence>,
         /// What the node itself looks like.
         #[serde(skip_serializing_if = "Option::is_none")]
         host: Option<HostEvidence>,
@@ -177,6 +202,42 @@ pub struct HeardEvidence {
     pub delivered: i64,
 }
 
+/// How connections to one Service ended, opened on the node itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceEvidence {
+    /// The cluster that it belongs to.
+    #[schemars(length(max = 46))]
+    pub cluster: String,
+    /// What it is called there.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// Its address, as this node's cluster sees it.
+    pub address: Ip,
+    /// Its TCP port.
+    #[schemars(range(min = 0, max = 65535))]
+    pub port: i64,
+    /// Connections that were tried.
+    #[schemars(range(min = 0))]
+    pub tried: i64,
+    /// How many were accepted, or refused as a Service without endpoints refuses.
+    #[schemars(range(min = 0))]
+    pub answered: i64,
+    /// Requests for connections, of any sender, that left this node with the Service's own address as destination, though the
+    /// Service is of this node's cluster. Absent for Services of other clusters, and if links could not be listened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub untranslated: Option<i64>,
+    /// The link over which the last of them left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 15))]
+    pub link: Option<String>,
+    /// Why the kernel would not connect, in its words. Absent if it only waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub refused: Option<String>,
+}
+
 /// What a node looks like to its agent.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -189,6 +250,11 @@ pub struct HostEvidence {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
     pub pods: Vec<Ip>,
+    /// What of kube-proxy shows on it: its nftables tables, its chains of iptables, its IPVS device. That nothing shows
+    /// does not say that Services are not translated: some CNIs do that elsewhere. At most 8.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub kube_proxy: Vec<String>,
     /// What of its settings and of other programs' state is in the way. At most 64.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]

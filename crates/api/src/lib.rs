@@ -51,8 +51,8 @@ pub use convert::{
     peer_slice, slice_members, slice_plan,
 };
 pub use diagnosis::{
-    CounterGrowth, Diagnosis, DiagnosisSpec, DiagnosisStatus, DiagnosisTarget, HeardEvidence, HostEvidence,
-    Obstacle, ObstacleKind, PathEvidence, PathKind,
+    CounterGrowth, Diagnosis, DiagnosisService, DiagnosisSpec, DiagnosisStatus, DiagnosisTarget,
+    HeardEvidence, HostEvidence, Obstacle, ObstacleKind, PathEvidence, PathKind, ServiceEvidence,
 };
 pub use kind::{
     API_VERSION, ASKED_LABEL, CLEANUP_FINALIZER, CLUSTER_LABEL, CLUSTER_SET_NAME, COPIED_LABEL,

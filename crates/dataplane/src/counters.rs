@@ -1,7 +1,7 @@
 //! What the kernel counts: packets and bytes through our devices, and packets that our firewall dropped. Read when
 //! somebody asks; nothing follows from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::device::Device;
 use crate::kernel::KernelError;
@@ -61,6 +61,14 @@ impl Counters {
     /// [`KernelError`].
     pub fn early_source_nat(&mut self) -> Result<Vec<nft::foreign::ForeignChainId>, KernelError> {
         nft::early_source_nat(&mut self.firewall)
+    }
+
+    /// What of kube-proxy shows in nftables, as [`nft::kube_proxy`] finds it.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn kube_proxy(&mut self) -> Result<BTreeSet<String>, KernelError> {
+        nft::kube_proxy(&mut self.firewall)
     }
 
     /// Packets that rules of our table have dropped, by what their comment says. A rule that is written anew begins

@@ -45,6 +45,8 @@ pub enum Cause {
     ForeignRoute,
     /// Checksums are wrong.
     Checksum,
+    /// Requests to Services are not translated.
+    ServiceUntranslated,
     /// Two clusters have the same prefix.
     Overlap,
     /// Something is wrong that the evidence does not explain.
@@ -66,7 +68,7 @@ pub struct Text {
 
 impl Cause {
     /// All causes, by code.
-    pub const ALL: [Cause; 22] = [
+    pub const ALL: [Cause; 23] = [
         Cause::AgentSilent,
         Cause::NotProgrammed,
         Cause::PortTaken,
@@ -87,6 +89,7 @@ impl Cause {
         Cause::EarlyMasquerade,
         Cause::ForeignRoute,
         Cause::Checksum,
+        Cause::ServiceUntranslated,
         Cause::Overlap,
         Cause::Unexplained,
     ];
@@ -231,13 +234,16 @@ impl Cause {
                 code: "CW1201",
                 title: "reverse path filter drops packets",
                 explanation: "A link filters strictly by the way back (rp_filter 1), and packets of tunnels arrive over \
-                    it whose sources are routed elsewhere.",
+                    it whose sources are routed elsewhere. An agent that runs and may write sysctls loosens such links \
+                    within a second, so this lasts only where it does not run or /proc/sys is read-only to it, its container lacking /host/proc/sys/net.",
                 mend: &["sysctl -w net.ipv4.conf.LINK.rp_filter=2   # on the node; also in /etc/sysctl.d"],
             },
             Cause::ForwardingOff => Text {
                 code: "CW1202",
                 title: "node does not forward",
-                explanation: "IP forwarding is switched off on the node, so that nothing gets from a tunnel to a pod.",
+                explanation: "IP forwarding is switched off on the node, so that nothing gets from a tunnel to a pod. An agent \
+                    that runs and may write sysctls switches it on within a second, so this lasts only where it does not run or /proc/sys \
+                    is read-only to it, its container lacking /host/proc/sys/net.",
                 mend: &[
                     "sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1   # also in /etc/sysctl.d",
                 ],
@@ -291,6 +297,20 @@ impl Cause {
                 mend: &[
                     "ethtool -K LINK tx-udp_tnl-csum-segmentation off tx-checksum-ip-generic off   # on the sending node",
                     "ethtool -K vx-bridge tx-checksum-ip-generic off   # on the sending node",
+                ],
+            },
+            Cause::ServiceUntranslated => Text {
+                code: "CW1208",
+                title: "requests to Services are not translated",
+                explanation: "Requests for connections left the node with a Service's own address as destination, and \
+                    were not answered: kube-proxy does not run there, has no rules for the Service, or its work is done by something \
+                    that does not look at packets out of tunnels (a CNI that translates in sockets, for one). Pods are reached meanwhile. A Service that refuses, since \
+                    it has no endpoints, is not this.",
+                mend: &[
+                    "kubectl -n kube-system get pods -l k8s-app=kube-proxy -o wide   # does it run on the node?",
+                    "kubectl -n kube-system logs -l k8s-app=kube-proxy --tail=50",
+                    "nft list table ip kube-proxy; iptables-save -t nat | grep KUBE-SERVICES; ipvsadm -Ln   # on the node",
+                    "bpf.lbExternalClusterIP: true, and vx-bridge among devices   # values of Cilium's chart, where it replaces kube-proxy",
                 ],
             },
             Cause::Overlap => Text {

@@ -6,7 +6,7 @@ use causeway_api::{DiagnosisSpec, DiagnosisStatus, HostEvidence};
 use causeway_model::NodeId;
 
 use crate::finding::Findings;
-use crate::{Cause, Finding, nodes, paths};
+use crate::{Cause, Finding, nodes, paths, services};
 
 /// What one node was asked, and what it found.
 #[derive(Clone, PartialEq, Debug)]
@@ -64,6 +64,7 @@ pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
     let explained: BTreeSet<&NodeId> =
         evidence.nodes.iter().filter(|node| nodes::judge(node, &mut findings)).map(|node| &node.id).collect();
     paths::judge(&evidence.nodes, &explained, &mut findings);
+    services::judge(&evidence.nodes, &explained, &mut findings);
     findings.into_vec()
 }
 

@@ -15,6 +15,7 @@ mod finding;
 mod judge;
 mod nodes;
 mod paths;
+mod services;
 
 pub use cause::Cause;
 pub use finding::Finding;

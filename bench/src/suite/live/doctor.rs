@@ -12,7 +12,9 @@ use crate::args::Options;
 use crate::report::Section;
 use crate::row::{Row, Unit};
 
-const CLUSTERS: &str = "clusters: [{name: a, nodes: 4}, {name: b, spec: {mode: Gateway}, nodes: 4}]";
+const CLUSTERS: &str = "clusters: [{name: a, nodes: 4, services: [{name: web, addresses: [10.129.0.10]}]}, {name: b, spec: {mode: Gateway}, nodes: 4}]";
+/// The Service of the bed.
+const SERVICE: &str = "a/10.129.0.10:7007";
 /// Seconds within which a cause is to be named.
 const BOUND: f64 = 30.0;
 
@@ -38,6 +40,10 @@ pub fn doctor(options: &Options) -> Result<Section> {
     on_underlay(&wall("udp dport 4876"))?;
     section.rows.push(named(&bed, "a UDP port that is blocked", Some("CW1102"))?);
     on_underlay("nft delete table inet wall")?;
+    let on_node = |script: &str| bed.lab.exec("a/n3", &["sh", "-c", script]).map(drop);
+    on_node("nft list table ip kube-proxy > /run/services.nft && nft delete table ip kube-proxy")?;
+    section.rows.push(named(&bed, "a node that translates no Services", Some("CW1208"))?);
+    on_node("nft -f /run/services.nft")?;
     bed.lab.fault(&Fault::DropLarge { node: "a/n1".parse()?, longer_than: 1400 })?;
     section.rows.push(named(&bed, "packets of full size that vanish", Some("CW1105"))?);
     bed.lab.fault(&Fault::Heal)?;
@@ -51,7 +57,9 @@ fn named(bed: &Bed, what: &str, code: Option<&str>) -> Result<Row> {
     let program = std::env::current_exe()?.with_file_name("causeway");
     let began = Instant::now();
     let mut command = Command::new(program);
-    command.args(["doctor", "-o", "json", "--per-cluster", "4", "--objects"]).arg(bed.lab.objects_dir());
+    command
+        .args(["doctor", "-o", "json", "--per-cluster", "4", "--service", SERVICE, "--objects"])
+        .arg(bed.lab.objects_dir());
     let output = command.output().context("causeway doctor")?;
     let took = began.elapsed().as_secs_f64();
     let said: Value = serde_json::from_slice(&output.stdout).context("what doctor says")?;

@@ -1,8 +1,8 @@
 //! Asking agents through the API servers of their clusters: Diagnoses are applied there, and deleted in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use causeway_api::{
     CausewayObject, ClusterLink, Diagnosis, DiagnosisSpec, NodeConfig, Object, PeerSlice, SYSTEM_NAMESPACE,
@@ -12,22 +12,23 @@ use causeway_diagnosis::{NodeEvidence, Refused};
 use causeway_kubernetes::{Access, Client, RequestError, Writer};
 use causeway_model::{ClusterName, NodeId};
 use causeway_planner::Plan;
+use k8s_openapi::api::core::v1::Service;
 use kube::core::NamespaceResourceScope;
 use kube_client::Api;
 use kube_client::api::{DeleteParams, ListParams};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::sleep;
 
-use super::Place;
+use super::services::KnownService;
+use super::{Place, answer};
 use crate::access;
 use crate::error::Error;
 use crate::inventory::Problem;
 
 /// The name under which fields are owned.
 const MANAGER: &str = "causeway-doctor";
-/// How often answers are looked for.
-const LOOK: Duration = Duration::from_millis(500);
+/// Objects in a page: few enough that neither end holds a long list as text.
+const PAGE: u32 = 500;
 
 /// Linked clusters whose agents are asked.
 pub struct Members {
@@ -35,7 +36,7 @@ pub struct Members {
     runtime: Arc<Runtime>,
     clients: BTreeMap<ClusterName, Client>,
     names: Vec<String>,
-    written: Vec<NodeId>,
+    written: BTreeSet<NodeId>,
     refused: Vec<Refused>,
     problems: Vec<Problem>,
 }
@@ -52,7 +53,7 @@ impl Members {
             runtime: runtime.clone(),
             clients: BTreeMap::new(),
             names: Vec::new(),
-            written: Vec::new(),
+            written: BTreeSet::new(),
             refused: Vec::new(),
             problems: Vec::new(),
         };
@@ -117,18 +118,43 @@ impl Members {
         std::mem::take(&mut self.problems)
     }
 
-    async fn ask_all(
-        &mut self,
-        asked: &[(NodeId, DiagnosisSpec)],
-        limit: Instant,
-    ) -> Result<Vec<NodeEvidence>, Error> {
+    /// The Service of each cluster's API server: it is there in every cluster, and who answers behind it was just spoken to.
+    ///
+    /// # Errors
+    /// If an API server does not answer. Who may not read it gets none, which is told among the problems.
+    pub fn services(&mut self) -> Result<Vec<KnownService>, Error> {
+        let mut known = Vec::new();
+        for (cluster, client) in &self.clients {
+            let api: Api<Service> = Api::namespaced(client.clone(), "default");
+            match self.runtime.block_on(api.get("kubernetes")) {
+                Ok(service) => known.extend(of_api_server(cluster, &service)),
+                Err(kube_client::Error::Api(status)) => self.problems.push(Problem {
+                    file: cluster.to_string(),
+                    line: 0,
+                    object: Some("Service default/kubernetes".to_owned()),
+                    message: format!("{}; no connections to Services of {cluster} are tried", status.message),
+                }),
+                Err(error) => {
+                    let what = format!("read the Service default/kubernetes of {cluster}");
+                    return Err(Error::Request(RequestError::new(what, &error)));
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    async fn request_all(&mut self, asked: Vec<(NodeId, DiagnosisSpec)>) -> Vec<(NodeId, DiagnosisSpec)> {
+        // Who could not be asked does not answer either; that is told by the refusal.
+        let mut could = Vec::new();
         for (id, spec) in asked {
             let Some(client) = self.clients.get(&id.cluster) else { continue };
             let mut diagnosis = Diagnosis::new(id.node.as_str(), spec.clone());
             diagnosis.metadata.namespace = Some(SYSTEM_NAMESPACE.to_owned());
             match Writer::new(client.clone(), MANAGER).apply(&Object::Diagnosis(diagnosis)).await {
-                Ok(()) if self.written.contains(id) => {}
-                Ok(()) => self.written.push(id.clone()),
+                Ok(()) => {
+                    self.written.insert(id.clone());
+                    could.push((id, spec));
+                }
                 Err(error) => {
                     let refused =
                         Refused { object: format!("Diagnosis of {id}"), message: error.to_string() };
@@ -136,40 +162,35 @@ impl Members {
                 }
             }
         }
-        // Who could not be asked does not answer either; that is told by the refusal.
-        let asked: Vec<_> = asked.iter().filter(|(id, _)| self.written.contains(id)).collect();
-        loop {
-            let mut there = BTreeMap::new();
-            for (cluster, client) in &self.clients {
-                for diagnosis in list::<Diagnosis>(client).await? {
-                    there.insert(
-                        (cluster.clone(), diagnosis.metadata.name.clone().unwrap_or_default()),
-                        diagnosis,
-                    );
-                }
+        could
+    }
+
+    async fn written(&self) -> Result<BTreeMap<(ClusterName, String), Diagnosis>, Error> {
+        let mut there = BTreeMap::new();
+        for (cluster, client) in &self.clients {
+            for diagnosis in list::<Diagnosis>(client).await? {
+                let name = diagnosis.metadata.name.clone().unwrap_or_default();
+                there.insert((cluster.clone(), name), diagnosis);
             }
-            let evidence = asked.iter().map(|(id, spec)| {
-                let found = there.get(&(id.cluster.clone(), id.node.to_string()));
-                let answer = found.and_then(|found| found.status.clone());
-                let answer = answer.filter(|status| status.request == spec.request);
-                NodeEvidence { id: id.clone(), asked: spec.clone(), answer }
-            });
-            let evidence: Vec<NodeEvidence> = evidence.collect();
-            if Instant::now() >= limit || evidence.iter().all(|one| one.answer.is_some()) {
-                return Ok(evidence);
-            }
-            sleep(LOOK).await;
         }
+        Ok(there)
     }
 }
 
 impl Place for Members {
-    fn ask(
+    const LOOK: Duration = Duration::from_millis(500);
+
+    fn request(
         &mut self,
         asked: Vec<(NodeId, DiagnosisSpec)>,
-        limit: Instant,
-    ) -> Result<Vec<NodeEvidence>, Error> {
-        self.runtime.clone().block_on(self.ask_all(&asked, limit))
+    ) -> Result<Vec<(NodeId, DiagnosisSpec)>, Error> {
+        Ok(self.runtime.clone().block_on(self.request_all(asked)))
+    }
+
+    fn answers(&mut self, asked: &[(NodeId, DiagnosisSpec)]) -> Result<Vec<NodeEvidence>, Error> {
+        let there = self.runtime.block_on(self.written())?;
+        let of = |id: &NodeId| there.get(&(id.cluster.clone(), id.node.to_string()));
+        Ok(asked.iter().map(|one| answer(one, of(&one.0))).collect())
     }
 
     fn clean_up(&mut self) -> Result<(), Error> {
@@ -192,14 +213,31 @@ impl Place for Members {
     }
 }
 
-/// All objects of a kind that the member holds.
+/// The address and port of the API server's Service.
+fn of_api_server(cluster: &ClusterName, service: &Service) -> Option<KnownService> {
+    let spec = service.spec.as_ref()?;
+    let address = spec.cluster_ip.as_deref()?.parse().ok()?;
+    let port = u16::try_from(spec.ports.as_deref()?.first()?.port).ok()?;
+    Some(KnownService { cluster: cluster.clone(), name: "default/kubernetes".to_owned(), address, port })
+}
+
+/// All objects of a kind that the member holds, page by page.
 async fn list<K>(client: &Client) -> Result<Vec<K>, Error>
 where
     K: CausewayObject + kube::Resource<Scope = NamespaceResourceScope> + DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
-    let listed = api.list(&ListParams::default()).await.map_err(|error| {
-        Error::Request(RequestError::new(format!("list {} in {SYSTEM_NAMESPACE}", K::KIND.plural()), &error))
-    })?;
-    Ok(listed.items)
+    let mut all = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await.map_err(|error| {
+            let what = format!("list {} in {SYSTEM_NAMESPACE}", K::KIND.plural());
+            Error::Request(RequestError::new(what, &error))
+        })?;
+        all.extend(page.items);
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            return Ok(all);
+        }
+    }
 }

@@ -4,13 +4,15 @@ mod directory;
 mod evidence;
 mod members;
 mod report;
+mod services;
 mod targets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use causeway_api::{DiagnosisSpec, HostEvidence, Ip};
+use causeway_api::{Diagnosis, DiagnosisSpec, HostEvidence, Ip};
 use causeway_diagnosis::{Cause, Evidence, NodeEvidence, Refused, diagnose};
 use causeway_kubernetes::Access;
 use causeway_model::{NodeId, NodePlan, Reason};
@@ -25,6 +27,7 @@ use crate::report::Format;
 use directory::Directory;
 use members::Members;
 pub use report::{CauseReport, DoctorReport};
+use services::KnownService;
 
 /// How long agents have to say that they are there.
 const HELLO: Duration = Duration::from_secs(6);
@@ -32,7 +35,7 @@ const HELLO: Duration = Duration::from_secs(6);
 /// Test the network with real packets from both ends, and name what is wrong
 ///
 /// The agents of some nodes send each other packets for some seconds: to underlay addresses, through the tunnels, to
-/// pods, small and of full size. What both ends saw and what is on the nodes is compared, and each cause is named with its code,
+/// pods, small and of full size; and they open connections to Services, that of the API server where clusters are asked through theirs. What both ends saw and what is on the nodes is compared, and each cause is named with its code,
 /// its evidence and how to mend it. Nothing is tested when nobody asks.
 #[derive(Args, Debug)]
 #[command(after_help = "Exit code 1 if anything is wrong.
@@ -43,6 +46,7 @@ Examples:
   causeway doctor --objects hub/                          the network of a directory of objects
   causeway doctor --objects hub/ --node east/e1 --node west/w3
   causeway-agent examine --node n1 | causeway doctor --evidence -      one node alone, as root on it
+  causeway doctor --context east --context west --service east/10.96.0.10:53   a Service that is not reached
   causeway doctor --objects hub/ -o json | jq '.findings[].code'
   causeway doctor --explain CW1102                        what a code means, and how to mend it")]
 pub struct DoctorArgs {
@@ -61,6 +65,9 @@ pub struct DoctorArgs {
     /// Test this node, CLUSTER/NODE; may be given several times. Default: some nodes of each cluster
     #[arg(long = "node", value_name = "CLUSTER/NODE", conflicts_with = "explain")]
     pub nodes: Vec<NodeId>,
+    /// Open connections to this Service too, by TCP, as its cluster knows it; may be given several times. It has to be there: what nobody knows is not translated
+    #[arg(long = "service", value_name = "CLUSTER/ADDRESS:PORT", conflicts_with_all = ["explain", "evidence"])]
+    pub services: Vec<KnownService>,
     /// Nodes of each cluster that are tested, where none are named
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
     pub per_cluster: u8,
@@ -98,7 +105,7 @@ pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
         let inventory = Inventory::read(directory)?;
         let chosen = choose(args, &inventory.written)?;
         let mut place = Directory::new(directory.clone());
-        let result = ask(&mut place, &chosen, &inventory.written, limit);
+        let result = ask(&mut place, &chosen, &args.services, &inventory.written, limit);
         place.clean_up()?;
         let evidence = Evidence { nodes: result?, overlaps: overlaps(&inventory), rights: Vec::new() };
         return Ok(DoctorReport::new(inventory.source, &evidence, diagnose(&evidence), inventory.problems));
@@ -111,7 +118,8 @@ pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
     };
     let (mut place, plan) = Members::open(&accesses)?;
     let chosen = choose(args, &plan)?;
-    let result = ask(&mut place, &chosen, &plan, limit);
+    let known = [args.services.clone(), place.services()?].concat();
+    let result = ask(&mut place, &chosen, &known, &plan, limit);
     place.clean_up()?;
     let evidence = Evidence { nodes: result?, overlaps: Vec::new(), rights: place.take_refused() };
     Ok(DoctorReport::new(place.name(), &evidence, diagnose(&evidence), place.take_problems()))
@@ -126,21 +134,50 @@ fn choose<'a>(args: &DoctorArgs, plan: &'a Plan) -> Result<Vec<&'a NodePlan>, Er
 
 /// Where agents are asked.
 trait Place {
-    /// Asks, and waits for answers until `limit`.
+    /// How often answers are looked for.
+    const LOOK: Duration;
+
+    /// Asks, and returns those that could be asked.
     ///
     /// # Errors
     /// If nobody can be asked.
-    fn ask(
-        &mut self,
-        asked: Vec<(NodeId, DiagnosisSpec)>,
-        limit: Instant,
-    ) -> Result<Vec<NodeEvidence>, Error>;
+    fn request(&mut self, asked: Vec<(NodeId, DiagnosisSpec)>)
+    -> Result<Vec<(NodeId, DiagnosisSpec)>, Error>;
+
+    /// What is answered by now.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    fn answers(&mut self, asked: &[(NodeId, DiagnosisSpec)]) -> Result<Vec<NodeEvidence>, Error>;
 
     /// Removes what was written.
     ///
     /// # Errors
     /// If it cannot be removed.
     fn clean_up(&mut self) -> Result<(), Error>;
+}
+
+/// Asks, and waits for answers until `limit`.
+fn answered<P: Place>(
+    place: &mut P,
+    asked: Vec<(NodeId, DiagnosisSpec)>,
+    limit: Instant,
+) -> Result<Vec<NodeEvidence>, Error> {
+    let asked = place.request(asked)?;
+    loop {
+        let evidence = place.answers(&asked)?;
+        if Instant::now() >= limit || evidence.iter().all(|one| one.answer.is_some()) {
+            return Ok(evidence);
+        }
+        thread::sleep(P::LOOK);
+    }
+}
+
+/// The answer to a request, in what an agent wrote.
+fn answer((id, asked): &(NodeId, DiagnosisSpec), written: Option<&Diagnosis>) -> NodeEvidence {
+    let answer = written.and_then(|written| written.status.as_ref());
+    let answer = answer.filter(|status| status.request == asked.request).cloned();
+    NodeEvidence { id: id.clone(), asked: asked.clone(), answer }
 }
 
 /// What a code means.
@@ -152,6 +189,7 @@ pub fn explain(cause: Cause) -> CauseReport {
 fn ask(
     place: &mut impl Place,
     chosen: &[&NodePlan],
+    known: &[KnownService],
     plan: &Plan,
     limit: Duration,
 ) -> Result<Vec<NodeEvidence>, Error> {
@@ -160,16 +198,18 @@ fn ask(
         request: format!("{}-{step}", requested_at.as_nanosecond()),
         requested_at: Some(Time(Timestamp::now())),
         targets: Vec::new(),
+        services: Vec::new(),
     };
     let hello = chosen.iter().map(|node| (node.id.clone(), request("hello"))).collect();
-    let there = place.ask(hello, Instant::now() + HELLO)?;
+    let there = answered(place, hello, Instant::now() + HELLO)?;
     let silent: Vec<&NodeId> = there.iter().filter(|one| one.answer.is_none()).map(|one| &one.id).collect();
     let pods: BTreeMap<NodeId, Vec<Ip>> = there.iter().map(|one| (one.id.clone(), pods(one))).collect();
     let asked = chosen.iter().filter(|node| !silent.contains(&&node.id)).map(|node| {
         let targets = targets::targets(node, chosen, plan, &pods);
-        (node.id.clone(), DiagnosisSpec { targets, ..request("test") })
+        let services = services::of(node, known, plan);
+        (node.id.clone(), DiagnosisSpec { targets, services, ..request("test") })
     });
-    let mut answers = place.ask(asked.collect(), Instant::now() + limit)?;
+    let mut answers = answered(place, asked.collect(), Instant::now() + limit)?;
     answers.extend(there.iter().filter(|one| one.answer.is_none()).cloned());
     answers.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(answers)

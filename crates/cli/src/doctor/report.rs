@@ -1,6 +1,6 @@
 //! What doctor says.
 
-use causeway_api::{PathEvidence, PathKind};
+use causeway_api::{Ip, PathEvidence, PathKind, ServiceEvidence};
 use causeway_diagnosis::cause::Text;
 use causeway_diagnosis::{Cause, Evidence, Finding, NodeEvidence};
 use schemars::JsonSchema;
@@ -63,9 +63,31 @@ pub struct NodeReport {
     pub answered: bool,
     /// How its packets ended.
     pub paths: Vec<PathReport>,
+    /// How its connections to Services ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceReport>,
     /// What it could not look at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+}
+
+/// How connections to one Service ended.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceReport {
+    /// The cluster that it belongs to.
+    pub cluster: String,
+    /// What it is called there.
+    pub name: String,
+    /// Its address and port, as the node's cluster sees them.
+    pub address: String,
+    /// Connections that were tried.
+    pub tried: i64,
+    /// How many were answered.
+    pub answered: i64,
+    /// Requests that left the node untranslated; only for Services of its own cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untranslated: Option<i64>,
 }
 
 /// How packets to one address ended.
@@ -123,6 +145,21 @@ impl From<&PathEvidence> for PathReport {
     }
 }
 
+impl From<&ServiceEvidence> for ServiceReport {
+    fn from(service: &ServiceEvidence) -> ServiceReport {
+        let Ip(address) = &service.address;
+        let address = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        ServiceReport {
+            cluster: service.cluster.clone(),
+            name: service.name.clone(),
+            address: format!("{address}:{}", service.port),
+            tried: service.tried,
+            answered: service.answered,
+            untranslated: service.untranslated,
+        }
+    }
+}
+
 impl From<&NodeEvidence> for NodeReport {
     fn from(node: &NodeEvidence) -> NodeReport {
         let answer = node.answer.as_ref();
@@ -132,6 +169,9 @@ impl From<&NodeEvidence> for NodeReport {
             answered: answer.is_some(),
             paths: answer
                 .map(|answer| answer.paths.iter().map(PathReport::from).collect())
+                .unwrap_or_default(),
+            services: answer
+                .map(|answer| answer.services.iter().map(ServiceReport::from).collect())
                 .unwrap_or_default(),
             unknown: host.map(|host| host.unknown.clone()).unwrap_or_default(),
         }
@@ -203,6 +243,17 @@ impl Report for DoctorReport {
                     format!("{}/{}", path.answered, path.sent),
                     format!("{}/{}", path.full_answered, path.full_sent),
                     rtt.unwrap_or_default(),
+                ]);
+            }
+            for service in &node.services {
+                table.row([
+                    node.node.clone(),
+                    format!("{}: {}", service.cluster, service.name),
+                    "service".to_owned(),
+                    service.address.clone(),
+                    format!("{}/{}", service.answered, service.tried),
+                    String::new(),
+                    String::new(),
                 ]);
             }
             for unknown in &node.unknown {

@@ -77,7 +77,7 @@ fn beyond(node: &NodePlan, chosen: &[&NodePlan], plan: &Plan) -> Vec<DiagnosisTa
 }
 
 /// The link from the node's cluster to another one, if something may pass.
-fn link<'a>(node: &NodePlan, other: &ClusterName, plan: &'a Plan) -> Option<&'a LinkPlan> {
+pub fn link<'a>(node: &NodePlan, other: &ClusterName, plan: &'a Plan) -> Option<&'a LinkPlan> {
     let id = LinkId { source: node.id.cluster.clone(), remote: other.clone() };
     plan.links.get(&id).filter(|link| !link.prefixes.is_empty())
 }

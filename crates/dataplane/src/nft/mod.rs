@@ -18,6 +18,7 @@ mod early;
 mod elements;
 mod expression;
 pub mod foreign;
+mod kube_proxy;
 mod message;
 mod model;
 mod observe;
@@ -33,6 +34,7 @@ pub use diff::diff;
 pub use early::early_source_nat;
 pub use expression::Digest;
 pub use foreign::iptables_legacy;
+pub use kube_proxy::kube_proxy;
 pub use observe::observe;
 pub use observed::Observed;
 pub use ruleset::{

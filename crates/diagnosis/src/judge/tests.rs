@@ -2,6 +2,7 @@
 
 use causeway_api::{
     CounterGrowth, DiagnosisTarget, HeardEvidence, Ip, Obstacle, ObstacleKind, PathEvidence, PathKind,
+    ServiceEvidence,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -59,6 +60,7 @@ fn node(index: usize) -> NodeEvidence {
         id: format!("{cluster}/{name}").parse().unwrap(),
         asked: DiagnosisSpec {
             request: "r".to_owned(),
+            services: Vec::new(),
             requested_at: at(1000),
             targets: vec![other, DiagnosisTarget { overlay: Vec::new(), underlay: Vec::new(), ..own }],
         },
@@ -256,4 +258,56 @@ fn a_share_of_packets_that_is_lost_is_told_and_a_single_one_is_not() {
 #[test]
 fn what_no_evidence_explains_is_told_as_that() {
     expect(&dead([40, 40], [10, 10]), Cause::Unexplained, "a/n1 ↔ b/n2");
+}
+
+/// A Service of b that both nodes try.
+fn with_service(from_a: i64, from_b: i64, untranslated: Option<i64>) -> Evidence {
+    let mut evidence = healthy();
+    for (index, answered, untranslated) in [(0, from_a, None), (1, from_b, untranslated)] {
+        answer(&mut evidence, index).services = vec![ServiceEvidence {
+            cluster: "b".to_owned(),
+            name: "default/web".to_owned(),
+            // Each cluster sees it under an address of its own.
+            address: Ip(format!("10.9{index}.0.1")),
+            port: 80,
+            tried: 3,
+            answered,
+            untranslated,
+            ..ServiceEvidence::default()
+        }];
+    }
+    evidence
+}
+
+#[test]
+fn requests_that_leave_untranslated_and_are_not_answered_are_told() {
+    expect(&with_service(0, 0, Some(6)), Cause::ServiceUntranslated, "b/n2");
+    // Only what comes from a tunnel, or from the node's own programs, or to one of several nodes that carry it.
+    for (from_a, from_b) in [(0, 3), (3, 0), (2, 3)] {
+        expect(&with_service(from_a, from_b, Some(3)), Cause::ServiceUntranslated, "b/n2");
+    }
+}
+
+#[test]
+fn neither_silence_nor_leaving_untranslated_alone_accuses_a_node() {
+    for (from_a, from_b, untranslated) in [
+        (3, 3, Some(0)),
+        // A backend that does not answer.
+        (0, 0, Some(0)),
+        // Nobody could listen.
+        (0, 0, None),
+        // Translated by a router outside.
+        (3, 3, Some(6)),
+    ] {
+        let evidence = with_service(from_a, from_b, untranslated);
+        assert_eq!(diagnose(&evidence), [], "{from_a} {from_b} {untranslated:?}");
+    }
+    // Another Service, and a node of which something else is known.
+    let mut other = with_service(0, 3, Some(3));
+    answer(&mut other, 0).services[0].name = "default/other".to_owned();
+    assert_eq!(diagnose(&other), []);
+    let mut explained = with_service(0, 0, Some(6));
+    host(&mut explained, 1).obstacles =
+        vec![Obstacle { kind: ObstacleKind::ForwardingOff, ..Obstacle::default() }];
+    expect(&explained, Cause::ForwardingOff, "b/n2");
 }
