@@ -3,7 +3,7 @@
 use causeway_lab::{Action, Lab, wait_until};
 use serde_json::{Value, json};
 
-use crate::common::LIMIT;
+use crate::common::{LIMIT, PROGRAM};
 use crate::{PAIR, doctor_alone, finds_nothing, is_named, is_well, judged, names, on, well};
 
 /// What an agent says of its node in files.
@@ -15,8 +15,9 @@ fn status(lab: &Lab) -> String {
 /// Starts b's agent where `/proc/sys` is read-only, as it is in a container without the host's tree, and waits until it
 /// has said that it could not do what it wanted.
 fn start_without_sysctls(lab: &Lab) {
-    on(lab, "b/n1", "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys");
-    lab.node("b/n1").unwrap().agent(Action::Start).unwrap();
+    // What is mounted is seen by what is started there only.
+    let mount = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys";
+    on(lab, "b/n1", &format!("{mount} && {PROGRAM} inside fault agent b/n1 start"));
     wait_until("the agent to say so", LIMIT, || {
         let status = status(lab);
         Ok(if status.contains("ChangesFailed") { Ok(()) } else { Err(status) })

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::{doctor_with, is_named, is_well, on, well};
 
-const PAIR: &str = "clusters: [{name: a, nodes: 1}, {name: b, nodes: 1, services: [{name: web}]}]";
+const PAIR: &str =
+    "clusters: [{name: a, nodes: 1, services: []}, {name: b, nodes: 1, services: [{name: web}]}]";
 
 /// Runs doctor with all Services of the bed.
 fn doctor(lab: &Lab) -> (Option<i32>, Value) {
