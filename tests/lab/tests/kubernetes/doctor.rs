@@ -110,7 +110,7 @@ fn without_kube_proxy(lab: &Lab) {
 fn doctor_asks_agents_through_their_api_servers_from_both_ends_and_from_one() {
     let lab = well(
         "k8s-doctor",
-        "clusters: [{name: east, nodes: 1, kubeProxy: nftables}, {name: west, nodes: 1, kubeProxy: iptables}]",
+        "clusters: [{name: east, nodes: 1, kubeProxy: nftables}, {name: west, nodes: 1, cni: flannel, kubeProxy: iptables}]",
     );
     one_kubeconfig(&lab, &["east", "west"]);
     for contexts in [&["east", "west"][..], &["east"]] {
