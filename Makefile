@@ -53,7 +53,7 @@ instructions: deps ## count the instructions of hot paths anew and record them i
 soak: deps release ## nodes that join and leave (JOINS=1000), and hostile input (OBJECTS=1000000)
 	$(TARGET)/release/causeway-lab soak --joins $(JOINS)
 	$(TARGET)/release/causeway-hostile --objects $(OBJECTS)
-	PROPTEST_CASES=$$(( $(OBJECTS) / 10 )) cargo test --locked --release --workspace --lib -- \
+	PROPTEST_CASES=$$(( $(OBJECTS) / 10 )) cargo test --locked --workspace --lib -- \
 		no_bytes_make no_expressions_make no_damage_to_a_message
 
 deny: ## licences, sources, lock file; with cargo-deny installed its advisories too

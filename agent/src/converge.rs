@@ -36,7 +36,7 @@ pub enum OutOfUse<'a> {
     /// Those that do not answer probes.
     Dead(&'a BTreeSet<IpAddr>),
     /// Nobody was probed yet: those that the groups in the kernel leave out. So an agent that starts does not send into
-    /// what the one before it had found dead.
+    /// what the one before it had found dead. One that is new to a group waits for its first answers, too.
     LeftOut,
 }
 

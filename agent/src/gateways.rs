@@ -65,13 +65,14 @@ impl Gateways {
             Some((_, statuses)) => statuses.borrow_and_update().clone(),
             None => Vec::new(),
         };
+        let probing = self.probing.is_some();
         let (mut states, mut impaired) = (BTreeMap::new(), BTreeMap::new());
         for carrier in &self.carriers {
             let address = carrier.hop.gateway;
             let before = self.states.get(&address).copied().unwrap_or(State::Alive);
             let Some(status) = statuses.iter().find(|status| status.target.address == address) else {
-                // Its probes begin in a moment.
-                states.extend((before != State::Alive).then_some((address, before)));
+                // Its probes begin in a moment. Where nobody probes any more, nobody is dead.
+                states.extend((before != State::Alive && probing).then_some((address, before)));
                 continue;
             };
             if before != status.state {
@@ -106,7 +107,7 @@ impl Gateways {
             for carrier in carriers.iter().filter(|carrier| left_out.contains(&carrier.hop.gateway)) {
                 let Carrier { cluster, node: gateway, hop: NextHop { gateway: address, .. }, mtu: _ } =
                     carrier;
-                tracing::info!(%cluster, %gateway, %address, "gateway was found out of use; it comes back once it answers");
+                tracing::info!(%cluster, %gateway, %address, "gateway is in no group, as one that was dead or is new; it is used once it answers");
                 self.states.insert(*address, State::Dead);
                 self.dead.insert(*address);
             }
@@ -324,6 +325,40 @@ mod tests {
             "{message}"
         );
         assert_eq!(verdict(&[], &BTreeMap::new(), &BTreeMap::new()).reason, "NoGatewaysUsed");
+    }
+
+    #[test]
+    fn nobody_is_dead_where_nobody_probes_any_more() {
+        let dead: IpAddr = "198.18.1.1".parse().unwrap();
+        let mut gateways = Gateways { carriers: carriers().into(), ..Gateways::default() };
+        gateways.states.insert(dead, State::Dead);
+        gateways.dead.insert(dead);
+        assert!(gateways.hear());
+        assert!(gateways.dead().is_empty() && gateways.unreachable().is_empty());
+    }
+
+    #[test]
+    fn who_is_left_out_of_groups_is_out_of_use_until_it_answers_if_somebody_probes() {
+        let left_out: BTreeSet<IpAddr> =
+            ["198.18.1.2".parse().unwrap(), "198.18.9.9".parse().unwrap()].into();
+        let mut blind = Gateways::default();
+        assert!(matches!(blind.out_of_use(), OutOfUse::Dead(_)), "nobody would bring it back");
+        blind.watch(carriers().into(), left_out.clone(), None);
+        assert!(blind.dead().is_empty());
+        let prober = Prober::start(Duration::from_secs(3600)).expect("raw sockets, as root has them");
+        let statuses = prober.statuses();
+        let mut gateways = Gateways { probing: Some((prober, statuses)), ..Gateways::default() };
+        assert!(matches!(gateways.out_of_use(), OutOfUse::LeftOut));
+        gateways.watch(carriers().into(), left_out.clone(), None);
+        let used: BTreeSet<IpAddr> = left_out.into_iter().take(1).collect();
+        assert_eq!(gateways.dead(), &used, "of others nobody knows");
+        assert!(matches!(gateways.out_of_use(), OutOfUse::Dead(dead) if *dead == used));
+        // Before its first probe it stays so.
+        assert!(!gateways.hear());
+        assert_eq!(gateways.dead(), &used);
+        // Later on only probes say who is dead.
+        gateways.watch(carriers().into(), ["198.18.1.1".parse().unwrap()].into(), None);
+        assert_eq!(gateways.dead(), &used);
     }
 
     #[test]

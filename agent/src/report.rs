@@ -12,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::converge::{ConvergeError, Pass};
 use crate::plans::Known;
-use crate::round_trips::RoundTrips;
+use crate::quality::Quality;
 
 /// What is to be told after a pass.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,7 +25,7 @@ pub struct Report {
 
 impl Report {
     /// How a pass towards what is `known` ended, and how the gateways are, if that is looked at; of the clusters that
-    /// are `cut_off` none answers. Round-trip times are not in it yet.
+    /// are `cut_off` none answers. Round-trip times and losses are not in it yet.
     pub fn of(
         known: Known<'_>,
         result: &Result<Pass, ConvergeError>,
@@ -41,6 +41,7 @@ impl Report {
                     remote_cluster: link.id.remote.to_string(),
                     ready: result.is_ok() && !link.prefixes.is_empty() && answers(link, cut_off),
                     rtt_microseconds: None,
+                    loss_per_mille: None,
                 })
                 .collect(),
             Known::Nothing | Known::Removed => Vec::new(),
@@ -57,10 +58,11 @@ impl Report {
         &self.links
     }
 
-    /// Tells these round-trip times.
-    pub fn tell(&mut self, trips: &RoundTrips) {
+    /// Tells how well links carry packets.
+    pub fn tell(&mut self, quality: &Quality) {
         for link in &mut self.links {
-            link.rtt_microseconds = trips.told(&link.remote_cluster);
+            link.rtt_microseconds = quality.rtt(&link.remote_cluster);
+            link.loss_per_mille = quality.loss(&link.remote_cluster);
         }
     }
 

@@ -21,9 +21,9 @@ use crate::examination::{Examination, alone, left_to_do, obstacles};
 use crate::gateways::Gateways;
 use crate::last_known::{self, Basis, Identity, LastKnown};
 use crate::plans::Known;
+use crate::quality::Quality;
 use crate::report::Report;
 use crate::restore::Restore;
-use crate::round_trips::RoundTrips;
 use crate::source::{Directory, Member, Source};
 use crate::telemetry::Telemetry;
 
@@ -102,7 +102,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let gateways = Gateways::start(args.probe_interval);
     let telemetry = Telemetry::new(metrics);
     gateways.prober().into_iter().for_each(|prober| telemetry.watch(prober));
-    let trips = RoundTrips::new(seed(&node), Instant::now());
+    let quality = Quality::new(seed(&node), Instant::now());
     let agent = Agent {
         source,
         last_known,
@@ -112,7 +112,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         failures: 0,
         health,
         telemetry,
-        trips,
+        quality,
         reported: None,
         examination: Examination::default(),
         trouble: Vec::new(),
@@ -186,11 +186,11 @@ async fn once(
     }
     let known = source.known();
     let Known::Plan(inputs) = known else { return Err(RunError::NoPlan(place(args, node))) };
-    let goal = Goal::Plan(inputs, OutOfUse::NOBODY);
     if args.dry_run {
-        return print_steps(kernel, goal, restore);
+        return print_steps(kernel, Goal::Plan(inputs, OutOfUse::LeftOut), restore);
     }
-    let result = converge(kernel, goal, restore);
+    // Nobody probes after it, so nobody would bring back what it leaves out.
+    let result = converge(kernel, Goal::Plan(inputs, OutOfUse::NOBODY), restore);
     let report = Report::of(known, &result, None, &BTreeSet::new());
     source.report(report);
     log(result?);
@@ -269,7 +269,7 @@ struct Agent {
     failures: u32,
     health: Health,
     telemetry: Telemetry,
-    trips: RoundTrips,
+    quality: Quality,
     /// What was told last.
     reported: Option<Report>,
     /// Tests that somebody asked for.
@@ -288,8 +288,8 @@ enum Wake {
     Kernel,
     /// A gateway is dead or alive.
     Gateways,
-    /// Round-trip times are to be looked at.
-    RoundTrips,
+    /// Round-trip times and losses are to be looked at.
+    Quality,
     Timer,
     /// A test that somebody asked for is over.
     Examined(Box<DiagnosisStatus>),
@@ -321,7 +321,7 @@ impl Agent {
                     Ok(()) => Wake::Kernel,
                     Err(error) => return Err(error.into()),
                 },
-                () = sleep_until(self.trips.due()) => Wake::RoundTrips,
+                () = sleep_until(self.quality.due()) => Wake::Quality,
                 () = sleep_until(next) => Wake::Timer,
                 status = self.examination.finished() => Wake::Examined(Box::new(status)),
             };
@@ -340,8 +340,8 @@ impl Agent {
                     self.last_known.save(self.source.known());
                     continue;
                 }
-                Wake::RoundTrips => {
-                    self.look_at_round_trips();
+                Wake::Quality => {
+                    self.look_at_quality();
                     continue;
                 }
                 Wake::Kernel | Wake::Timer => {}
@@ -399,12 +399,12 @@ impl Agent {
         true
     }
 
-    /// Tells round-trip times, if there are others to tell.
-    fn look_at_round_trips(&mut self) {
-        if self.trips.look(&self.gateways.tallies(), Instant::now())
+    /// Tells round-trip times and losses, if there are others to tell.
+    fn look_at_quality(&mut self) {
+        if self.quality.look(&self.gateways.tallies(), Instant::now())
             && let Some(report) = &mut self.reported
         {
-            report.tell(&self.trips);
+            report.tell(&self.quality);
             self.source.report(report.clone());
         }
     }
@@ -449,8 +449,8 @@ impl Agent {
         let mut report = Report::of(known, &result, self.gateways.verdict(), &self.gateways.cut_off());
         self.telemetry.links(report.links(), &self.gateways.unreachable());
         if basis == Basis::Source {
-            self.trips.adopt(self.source.told_links());
-            report.tell(&self.trips);
+            self.quality.adopt(self.source.told_links());
+            report.tell(&self.quality);
             self.reported = Some(report.clone());
             self.source.report(report);
         }

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn link(remote: &str, ready: bool) -> LinkState {
-        LinkState { remote_cluster: remote.to_owned(), ready, rtt_microseconds: None }
+        LinkState { remote_cluster: remote.to_owned(), ready, ..LinkState::default() }
     }
 
     #[test]

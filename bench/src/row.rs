@@ -62,6 +62,9 @@ pub struct Row {
     /// Why the figure can be no ground for a verdict, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
+    /// Why the bound is not met, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What a figure says of its bound.
@@ -80,7 +83,16 @@ pub enum Verdict {
 impl Row {
     /// A figure without a bound.
     pub fn shown(what: impl Into<String>, value: f64, unit: Unit) -> Row {
-        Row { what: what.into(), value, interval: None, unit, bound: Bound::None, beside: None, doubt: None }
+        Row {
+            what: what.into(),
+            value,
+            interval: None,
+            unit,
+            bound: Bound::None,
+            beside: None,
+            doubt: None,
+            why: None,
+        }
     }
 
     /// The same, held to be no larger than `bound`.
@@ -111,6 +123,12 @@ impl Row {
     #[must_use]
     pub fn doubted(self, doubt: Option<String>) -> Row {
         Row { doubt: doubt.or(self.doubt), ..self }
+    }
+
+    /// The same, with what is known of why it does not meet its bound, if it does not.
+    #[must_use]
+    pub fn because(self, why: impl Into<String>) -> Row {
+        Row { why: Some(why.into()), ..self }
     }
 
     /// What the figure says of its bound.
@@ -152,7 +170,10 @@ impl Row {
         };
         let verdict = match (self.verdict(), &self.doubt) {
             (Verdict::Holds, _) => "holds".to_owned(),
-            (Verdict::Broken, _) => "DOES NOT HOLD".to_owned(),
+            (Verdict::Broken, _) => match &self.why {
+                Some(why) => format!("DOES NOT HOLD: {why}"),
+                None => "DOES NOT HOLD".to_owned(),
+            },
             (Verdict::NotJudged, Some(doubt)) => format!("not judged: {doubt}"),
             (_, Some(doubt)) => format!("doubtful: {doubt}"),
             (_, None) => String::new(),
@@ -206,6 +227,13 @@ mod tests {
         assert_eq!(row.clone().at_most(2.0).cells()[3], "not judged: busy");
         assert_eq!(row.verdict(), Verdict::Unbounded);
         assert_eq!(row.cells()[3], "doubtful: busy");
+    }
+
+    #[test]
+    fn why_is_told_of_a_bound_that_does_not_hold_only() {
+        let row = Row::shown("round trip", 1.5, Unit::Ratio).because("eight chains");
+        assert_eq!(row.clone().at_most(1.0).cells()[3], "DOES NOT HOLD: eight chains");
+        assert_eq!(row.at_most(2.0).cells()[3], "holds");
     }
 
     #[test]

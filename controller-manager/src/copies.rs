@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use causeway_api::conditions::{CLEANED_UP, GATEWAYS_REACHABLE, PROGRAMMED, is_good};
 use causeway_api::{
-    ASKED_LABEL, CLEANUP_FINALIZER, COPIED_LABEL, Kind, NodeConfig, NodeConfigStatus, Object,
+    ASKED_LABEL, CLEANUP_FINALIZER, COPIED_LABEL, Kind, LinkState, NodeConfig, NodeConfigStatus, Object,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde_json::Value;
@@ -35,8 +35,26 @@ pub struct Report {
     pub why: Option<(String, String)>,
     /// What a person should know, whether or not the kernel is as planned: reasons and messages.
     pub troubles: Vec<(String, String)>,
-    /// For each remote cluster whether it is reached, and the round-trip time in microseconds.
-    pub links: BTreeMap<String, (bool, Option<i64>)>,
+    /// How each remote cluster is reached.
+    pub links: BTreeMap<String, Seen>,
+}
+
+/// How a node reaches a remote cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Whether a way works.
+    pub ready: bool,
+    /// The round-trip time in microseconds, if it was measured.
+    pub rtt: Option<i64>,
+    /// The share of probes that are lost in thousandths, if it was measured.
+    pub loss: Option<i64>,
+}
+
+impl From<&LinkState> for Seen {
+    fn from(state: &LinkState) -> Seen {
+        let LinkState { remote_cluster: _, ready, rtt_microseconds: rtt, loss_per_mille: loss } = state;
+        Seen { ready: *ready, rtt: *rtt, loss: *loss }
+    }
 }
 
 /// Reasons of `GatewaysReachable` that are no trouble.
@@ -86,7 +104,7 @@ impl Report {
         let troubles = status.conditions.iter().filter(|condition| is_trouble(condition)).map(told);
         let troubles = troubles.collect();
         let links = status.links.iter();
-        let links = links.map(|link| (link.remote_cluster.clone(), (link.ready, link.rtt_microseconds)));
+        let links = links.map(|link| (link.remote_cluster.clone(), Seen::from(link)));
         Report { programmed, why, troubles, links: links.collect() }
     }
 }
@@ -186,11 +204,11 @@ mod tests {
         };
         let status = json!({
             "conditions": condition("True", "InKernel"),
-            "links": [{"remoteCluster": "b", "ready": true, "rttMicroseconds": 420}],
+            "links": [{"remoteCluster": "b", "ready": true, "rttMicroseconds": 420, "lossPerMille": 25}],
         });
         let labelled = || json!({"name": "n1", "labels": {COPIED_LABEL: "true"}});
         let report = Copied::of(&config(labelled(), status)).unwrap().report.unwrap();
-        assert_eq!(report.links["b"], (true, Some(420)));
+        assert_eq!(report.links["b"], Seen { ready: true, rtt: Some(420), loss: Some(25) });
         assert!(report.programmed && report.why.is_none());
         assert!(report.troubles.is_empty());
         let cleaned = Copied::of(&config(labelled(), json!({"conditions": condition("False", "CleanedUp")})));

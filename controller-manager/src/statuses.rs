@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use causeway_api::conditions::{LEFT, PROGRAMMED, READY, Verdict, update};
-use causeway_api::{ClusterLinkStatus, ClusterStatus, NodeCount, rtt_differs, rtt_of_text, rtt_text};
+use causeway_api::{
+    ClusterLinkStatus, ClusterStatus, NodeCount, loss_differs, loss_of_text, loss_text, rtt_differs,
+    rtt_of_text, rtt_text,
+};
 use causeway_discovery::ClusterFindings;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::copies::Report;
+use crate::copies::{Report, Seen};
 
 /// Why a node is not programmed of which nothing is known.
 const AGENT_SILENT: &str = "AgentSilent";
@@ -105,14 +108,16 @@ pub fn troubles(nodes: &Reports<'_>) -> BTreeMap<String, String> {
 
 /// The status of the link to `remote` after what the nodes say of it.
 pub fn link(before: &ClusterLinkStatus, remote: &str, nodes: &Reports<'_>, now: &Time) -> ClusterLinkStatus {
-    let said: Vec<(bool, Option<i64>)> = nodes
+    let said: Vec<Seen> = nodes
         .iter()
         .filter_map(|(_, report)| report.and_then(|report| report.links.get(remote)))
         .copied()
         .collect();
-    let ready = said.iter().filter(|(ready, _)| *ready).count();
-    let mut times: Vec<i64> = said.iter().filter_map(|(_, rtt)| *rtt).collect();
+    let ready = said.iter().filter(|seen| seen.ready).count();
+    let mut times: Vec<i64> = said.iter().filter_map(|seen| seen.rtt).collect();
     times.sort_unstable();
+    let losses: Vec<i64> = said.iter().filter_map(|seen| seen.loss).collect();
+    let average = losses.iter().sum::<i64>().checked_div(i64::try_from(losses.len()).unwrap_or(i64::MAX));
     let rtt = times.get(times.len() / 2).map(|median| round_trip(before.rtt.as_deref(), *median));
     let verdict = match (ready, nodes.len()) {
         (_, 0) => Verdict::new(READY, false, "NoNodes", "no node of the source cluster takes part"),
@@ -125,6 +130,7 @@ pub fn link(before: &ClusterLinkStatus, remote: &str, nodes: &Reports<'_>, now: 
     ClusterLinkStatus {
         nodes: Some(NodeCount { ready: count(ready), total: count(nodes.len()) }),
         rtt,
+        loss: average.map(|average| loss(before.loss.as_deref(), average)),
         conditions: update(&before.conditions, &[verdict], None, now),
         ..before.clone()
     }
@@ -135,6 +141,14 @@ fn round_trip(before: Option<&str>, median: i64) -> String {
     match before.filter(|text| rtt_of_text(text).is_some_and(|told| !rtt_differs(told, median))) {
         Some(told) => told.to_owned(),
         None => rtt_text(median),
+    }
+}
+
+/// The share of lost probes to tell: what was told before, unless the average is plainly another.
+fn loss(before: Option<&str>, average: i64) -> String {
+    match before.filter(|text| loss_of_text(text).is_some_and(|told| !loss_differs(told, average))) {
+        Some(told) => told.to_owned(),
+        None => loss_text(average),
     }
 }
 
@@ -150,9 +164,11 @@ mod tests {
 
     fn report(programmed: bool, links: &[(&str, bool, Option<i64>)]) -> Report {
         let why = (!programmed).then(|| ("ChangesFailed".to_owned(), "no".to_owned()));
-        let links = links.iter().map(|(name, ready, rtt)| ((*name).to_owned(), (*ready, *rtt))).collect();
+        let links = links
+            .iter()
+            .map(|(name, ready, rtt)| ((*name).to_owned(), Seen { ready: *ready, rtt: *rtt, loss: None }));
         let troubles = why.iter().cloned().collect();
-        Report { programmed, why, troubles, links }
+        Report { programmed, why, troubles, links: links.collect() }
     }
 
     #[test]
@@ -243,5 +259,33 @@ mod tests {
             told.push(status.rtt.clone().unwrap());
         }
         assert_eq!(told, ["0.42ms", "0.42ms", "0.42ms", "0.64ms", "0.64ms", "9.00ms"]);
+    }
+
+    #[test]
+    fn the_share_of_lost_probes_is_the_average_of_the_nodes_that_measure_and_told_when_it_is_plainly_another()
+    {
+        let of = |losses: &[Option<i64>]| -> Vec<Report> {
+            let seen = |loss: &Option<i64>| Seen { ready: true, rtt: None, loss: *loss };
+            let report = |loss| Report { links: [("b".to_owned(), seen(loss))].into(), ..report(true, &[]) };
+            losses.iter().map(report).collect()
+        };
+        let mut status = ClusterLinkStatus::default();
+        let mut told = Vec::new();
+        for losses in [
+            &[None, None][..],
+            &[Some(0), None],
+            &[Some(50), Some(0)],
+            &[Some(60), Some(0)],
+            &[Some(200), Some(150)],
+            &[Some(1000), None],
+            &[Some(0), Some(9)],
+            &[None, None],
+        ] {
+            let reports = of(losses);
+            let nodes: Reports<'_> = reports.iter().map(|report| ("n", Some(report))).collect();
+            status = link(&status, "b", &nodes, &now());
+            told.push(status.loss.clone().unwrap_or_default());
+        }
+        assert_eq!(told, ["", "<0.5%", "2.5%", "2.5%", "17.5%", "100.0%", "<0.5%", ""]);
     }
 }

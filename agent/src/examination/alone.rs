@@ -16,7 +16,7 @@ pub fn alone(inputs: Inputs<'_>, trouble: Vec<Obstacle>) -> Diagnosis {
     let spec = DiagnosisSpec {
         request: "alone".to_owned(),
         requested_at: Some(Time(Timestamp::now())),
-        targets: of_slices(&node.id, inputs.slices()),
+        targets: of_slices(node, inputs.slices()),
         services: Vec::new(),
     };
     let status = examine(&spec, Some(&Subject { node: node.clone() }), trouble);

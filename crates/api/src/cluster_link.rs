@@ -32,6 +32,7 @@ use crate::text::Cidr;
     printcolumn(name = "Prefixes", type_ = "string", json_path = ".spec.prefixes[*].cidr", description = "Remote prefixes", priority = 1),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the nodes have a way that works"),
     printcolumn(name = "RTT", type_ = "string", json_path = ".status.rtt", description = "Median round-trip time"),
+    printcolumn(name = "Loss", type_ = "string", json_path = ".status.loss", description = "Share of probes that are lost", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -90,5 +91,9 @@ status!(
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(length(max = 32))]
         rtt: Option<String>,
+        /// Share of probes that the nodes lose on average, for example 2.5%, or `<0.5%`. Absent if nothing was measured.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(length(max = 32))]
+        loss: Option<String>,
     }
 );

@@ -23,6 +23,7 @@ mod convert;
 pub mod crd;
 mod diagnosis;
 mod kind;
+mod loss;
 mod node_config;
 mod object;
 mod ownership;
@@ -59,6 +60,7 @@ pub use kind::{
     FORCE_LEAVE_ANNOTATION, GROUP, HUB_SECRET, Kind, ObjectRef, PEERS_LABEL, REGISTRATION_FINALIZER,
     SCOPE_LABEL, SYSTEM_NAMESPACE, VERSION, peers_label, peers_selector, scope_label, slice_name,
 };
+pub use loss::{loss_differs, loss_of_text, loss_per_mille, loss_text, loss_told};
 pub use node_config::{LinkState, NodeConfig, NodeConfigSpec, NodeConfigStatus, NodeTunnels, OwnCidrs};
 pub use object::{CausewayObject, Object, StatusOnly};
 pub use ownership::{StatusWriter, own_status, status_fields};

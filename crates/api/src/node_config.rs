@@ -148,6 +148,11 @@ pub struct LinkState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub rtt_microseconds: Option<i64>,
+    /// Share of probes to it that were lost, in thousandths, as last reported: 0 below 5. Probes to gateways that are out of
+    /// use do not count. Absent if nothing was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub loss_per_mille: Option<i64>,
 }
 
 status!(

@@ -29,7 +29,7 @@ pub fn status_fields(writer: StatusWriter, kind: Kind) -> (&'static [&'static st
         (StatusWriter::ControllerManager, Kind::Cluster) => {
             (&["cni", "podCIDRs", "serviceCIDRs", "nodes"], &[DISCOVERED, PROGRAMMED, LEFT])
         }
-        (StatusWriter::ControllerManager, Kind::ClusterLink) => (&["nodes", "rtt"], &[READY]),
+        (StatusWriter::ControllerManager, Kind::ClusterLink) => (&["nodes", "rtt", "loss"], &[READY]),
         (StatusWriter::Agent, Kind::NodeConfig) => {
             (&["observedGeneration", "links", "foreignChains"], &[PROGRAMMED, DEGRADED, GATEWAYS_REACHABLE])
         }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
-use std::{fmt, fs, io};
+use std::{fmt, fs, io, thread};
 
 use causeway_api::unknown::KnownFields;
 use causeway_api::{CausewayObject, Change, Kind, Object, ObjectRef, Objects};
@@ -105,6 +106,27 @@ struct File {
     documents: Vec<Document>,
     problems: Vec<Problem>,
 }
+
+/// How a file was when it was read.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    stamp: Stamp,
+    settled: bool,
+    hash: u64,
+}
+
+/// What a look at a file came to.
+enum Look {
+    /// It cannot be read, or is gone.
+    Failed(io::Error),
+    /// It holds what it held before.
+    Same(Seen),
+    /// It holds this.
+    Other(Arc<PathBuf>, Seen, Contents),
+}
+
+/// So many files are read on all processors.
+const MANY: usize = 8;
 
 /// All objects below a directory.
 #[derive(Debug)]
@@ -234,11 +256,13 @@ impl Store {
         for file in gone {
             self.forget(&file, touched);
         }
-        for (file, stamp) in scan.files {
-            let same = |known: &File| known.stamp == Some(stamp) && known.settled;
-            if !self.files.get(&file).is_some_and(same) {
-                self.read(file, touched);
-            }
+        let is_known = |(file, stamp): &(PathBuf, Stamp)| {
+            self.files.get(file).is_some_and(|known| known.stamp == Some(*stamp) && known.settled)
+        };
+        let changed = scan.files.into_iter().filter(|file| !is_known(file)).map(|(path, _)| path);
+        let changed: Vec<PathBuf> = changed.collect();
+        for (path, look) in changed.iter().zip(self.look_at(&changed)) {
+            self.take(path, look, touched);
         }
     }
 
@@ -248,42 +272,76 @@ impl Store {
         }
     }
 
-    fn read(&mut self, path: PathBuf, touched: &mut BTreeSet<ObjectRef>) {
+    /// What is in each of these files. Reading takes processors rather than the disk, so many are read on all of them.
+    fn look_at(&self, paths: &[PathBuf]) -> Vec<Look> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let helpers = if paths.len() < MANY { 0 } else { (processors - 1).min(paths.len()) };
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut looks = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(path) = paths.get(index) else { return looks };
+                looks.push((index, self.look(path)));
+            }
+        };
+        let mut looks: Vec<(usize, Look)> = thread::scope(|scope| {
+            let spawn = |_| thread::Builder::new().spawn_scoped(scope, work);
+            // A thread that cannot be had is one less.
+            let helpers: Vec<_> = (0..helpers).filter_map(|number| spawn(number).ok()).collect();
+            let own = work();
+            let joined = helpers.into_iter().map(|helper| helper.join());
+            let theirs =
+                joined.flat_map(|looks| looks.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            own.into_iter().chain(theirs).collect()
+        });
+        looks.sort_unstable_by_key(|(index, _)| *index);
+        looks.into_iter().map(|(_, look)| look).collect()
+    }
+
+    fn look(&self, path: &Path) -> Look {
         // The stamp is taken first: a change while reading shows in the next one.
         let now = SystemTime::now();
-        let read = fs::metadata(&path).and_then(|meta| Ok((Stamp::of(&meta), fs::read(&path)?)));
+        let read = fs::metadata(path).and_then(|meta| Ok((Stamp::of(&meta), fs::read(path)?)));
         let (stamp, bytes) = match read {
             Ok(read) => read,
-            Err(error) if is_gone(&error) => return self.forget(&path, touched),
-            Err(error) => return self.unreadable_file(path, &error),
+            Err(error) => return Look::Failed(error),
         };
         let mut hasher = DefaultHasher::new();
         hasher.write(&bytes);
-        let (hash, settled) = (hasher.finish(), stamp.is_settled(now));
-        if let Some(known) = self.files.get_mut(&path)
-            && known.hash == hash
-            && known.stamp.is_some()
-        {
-            known.stamp = Some(stamp);
-            known.settled = settled;
-            return;
+        let seen = Seen { stamp, settled: stamp.is_settled(now), hash: hasher.finish() };
+        let known = self.files.get(path);
+        if known.is_some_and(|known| known.hash == seen.hash && known.stamp.is_some()) {
+            return Look::Same(seen);
         }
-        let shared = Arc::new(path.clone());
-        let mut reader = Reader {
-            file: shared.clone(),
-            filter: &self.filter,
-            known: self.known,
-            contents: Contents::default(),
-        };
+        let file = Arc::new(path.to_owned());
+        let (filter, known) = (&self.filter, self.known);
+        let mut reader = Reader { file: file.clone(), filter, known, contents: Contents::default() };
         reader.read(&bytes);
-        let contents = reader.contents;
-        let before = self.files.remove(&path);
-        if let Some(before) = &before {
-            self.withdraw(before, touched);
+        Look::Other(file, seen, reader.contents)
+    }
+
+    /// Takes in what was found in a file.
+    fn take(&mut self, path: &Path, look: Look, touched: &mut BTreeSet<ObjectRef>) {
+        match look {
+            Look::Failed(error) if is_gone(&error) => self.forget(path, touched),
+            Look::Failed(error) => self.unreadable_file(path.to_owned(), &error),
+            Look::Same(seen) => {
+                if let Some(known) = self.files.get_mut(path) {
+                    known.stamp = Some(seen.stamp);
+                    known.settled = seen.settled;
+                }
+            }
+            Look::Other(shared, seen, contents) => {
+                let before = self.files.remove(path);
+                if let Some(before) = &before {
+                    self.withdraw(before, touched);
+                }
+                let file = file(shared, contents, before, seen);
+                self.claim(&file, touched);
+                self.files.insert(path.to_owned(), file);
+            }
         }
-        let file = file(shared, contents, before, Some(stamp), settled, hash);
-        self.claim(&file, touched);
-        self.files.insert(path, file);
     }
 
     fn unreadable_file(&mut self, path: PathBuf, error: &io::Error) {
@@ -429,14 +487,8 @@ fn duplicates<'a>(key: &ObjectRef, mut places: impl Iterator<Item = (&'a Place, 
 
 /// What is known of a file after it was read again. If it is not known what some document of it holds,
 /// or it holds nothing although it did, what it held before stays beside what it holds now.
-fn file(
-    path: Arc<PathBuf>,
-    contents: Contents,
-    before: Option<File>,
-    stamp: Option<Stamp>,
-    settled: bool,
-    hash: u64,
-) -> File {
+fn file(path: Arc<PathBuf>, contents: Contents, before: Option<File>, seen: Seen) -> File {
+    let Seen { stamp, settled, hash } = seen;
     let Contents { mut documents, mut problems, count, broken } = contents;
     let kept = before.map(|before| before.documents).unwrap_or_default();
     let emptied = count == 0 && !kept.is_empty();
@@ -451,5 +503,5 @@ fn file(
             }
         }
     }
-    File { path, stamp, settled, hash, documents, problems }
+    File { path, stamp: Some(stamp), settled, hash, documents, problems }
 }

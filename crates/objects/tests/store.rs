@@ -46,6 +46,35 @@ fn all_files_and_documents_below_the_directory_are_read() {
     assert_eq!(problems(&store), [""; 0]);
 }
 
+/// Enough files that all processors read them.
+#[test]
+fn many_files_come_to_what_each_of_them_says_and_the_first_of_two_that_say_the_same_object_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut wanted = Vec::new();
+    for number in 100..200 {
+        let file = format!("{number}.yaml");
+        if number % 10 == 3 {
+            put(dir.path(), &file, "kind: [\n");
+            continue;
+        }
+        // Every seventh speaks of an object that the one before speaks of.
+        let of = if number % 7 == 0 && number % 10 != 4 { number - 1 } else { number };
+        let cidr = format!("10.{number}.0.0/16");
+        put(dir.path(), &file, &cluster(&format!("c{of}"), &cidr));
+        wanted.extend((of == number).then(|| format!("c{of} {cidr}")));
+    }
+    let mut store = Store::open(dir.path()).unwrap();
+    assert_eq!(clusters(&store), wanted);
+    let broken = problems(&store).iter().filter(|problem| problem.contains("3.yaml:")).count();
+    assert_eq!(broken, 10, "{:?}", problems(&store));
+    assert!(store.refresh().is_empty());
+    for number in [100, 101, 102, 104, 106, 107, 108, 109, 110, 111] {
+        put(dir.path(), &format!("{number}.yaml"), &cluster("all", &format!("10.{}.0.0/16", 210 - number)));
+    }
+    store.refresh();
+    assert_eq!(clusters(&store).first().map(String::as_str), Some("all 10.110.0.0/16"));
+}
+
 #[test]
 fn a_bad_document_is_named_with_file_line_and_field_and_the_others_are_used() {
     let dir = tempfile::tempdir().unwrap();

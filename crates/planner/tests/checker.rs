@@ -132,7 +132,7 @@ fn each_kind_of_fault_is_noticed() {
             Rule::UnderlayUncovered,
             Box::new(move |plan| {
                 let entry =
-                    LinkPrefix { prefix: p("10.128.0.0/16"), kind: PrefixKind::Service, via: Via::Gateways };
+                    LinkPrefix { prefix: p("100.64.0.0/16"), kind: PrefixKind::Service, via: Via::Gateways };
                 plan.links.get_mut(&link()).unwrap().prefixes.push(entry);
             }),
         ),

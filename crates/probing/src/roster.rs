@@ -215,7 +215,8 @@ impl Roster {
             if *touched {
                 detector.tick(now);
                 if let Some(tally) = self.tallies.get_mut(&target.pool) {
-                    tally.take(detector.outcomes());
+                    let used = detector.state() != State::Dead;
+                    tally.take(detector.outcomes(), used);
                 }
                 pools.insert(target.pool());
             }

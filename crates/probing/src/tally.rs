@@ -81,18 +81,32 @@ pub struct Tally {
     pub sum: Duration,
     /// Those that were not answered while an answer would have been recognised.
     pub lost: u64,
+    /// How many of these went to targets that were dead: nothing but probes is sent there.
+    pub lost_unused: u64,
 }
 
 impl Tally {
+    /// What came since `earlier`, which is this tally as it was then.
+    pub fn since(&self, earlier: &Tally) -> Tally {
+        Tally {
+            rtts: self.rtts.since(&earlier.rtts),
+            sum: self.sum.saturating_sub(earlier.sum),
+            lost: self.lost.saturating_sub(earlier.lost),
+            lost_unused: self.lost_unused.saturating_sub(earlier.lost_unused),
+        }
+    }
+
     /// A probe was answered.
     pub(crate) fn answered(&mut self, rtt: Duration) {
         self.rtts.add(rtt);
         self.sum += rtt;
     }
 
-    /// Takes all of `other` in, and empties it.
-    pub(crate) fn take(&mut self, other: &mut Outcomes) {
-        self.lost += u64::from(std::mem::take(&mut other.lost));
+    /// Takes all of `other` in, and empties it; of a target that is in use, or dead.
+    pub(crate) fn take(&mut self, other: &mut Outcomes, used: bool) {
+        let lost = u64::from(std::mem::take(&mut other.lost));
+        self.lost += lost;
+        self.lost_unused += if used { 0 } else { lost };
         other.rtts.drain(..).for_each(|rtt| self.answered(rtt));
     }
 }

@@ -59,6 +59,8 @@ enum LabCommand {
     Down,
     /// Print the names of the beds that are up
     Beds,
+    /// Print the directory of a bed's objects, for `--objects` of other programs
+    Objects,
     /// Run a program in the network of a node, a pod, or the `underlay`
     Exec {
         /// CLUSTER/NODE, CLUSTER/NODE/POD or `underlay`
@@ -98,6 +100,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         LabCommand::Soak(options) => soak::run(&own_program()?, options)?,
         LabCommand::Down => Holder::find(name)?.end()?,
         LabCommand::Beds => Holder::all().iter().for_each(|bed| println!("{}", bed.name)),
+        LabCommand::Objects => println!("{}", Holder::find(name)?.objects().display()),
         LabCommand::Exec { endpoint, command } => {
             let mut inside = lab::inside(&Holder::find(name)?, &own_program()?);
             inside.args(["enter", &endpoint, "--"]).args(command);
@@ -129,7 +132,9 @@ fn up(file: &Path, name: Option<&str>, detach: bool, no_agents: bool) -> Result<
     if detach {
         return Ok(());
     }
-    println!("Ctrl-C ends it; meanwhile, in another terminal: causeway-lab check | exec | fault | list");
+    println!(
+        "Ctrl-C ends it; meanwhile, in another terminal: causeway-lab check | exec | fault | list | objects"
+    );
     signals.thread_block().map_err(LabError::namespace("block signals"))?;
     signals.wait().map_err(LabError::namespace("wait for signals"))?;
     println!("ending bed {}", lab.name());

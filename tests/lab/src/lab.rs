@@ -107,7 +107,7 @@ impl Lab {
 
     /// The directory of objects, reachable from here.
     pub fn objects_dir(&self) -> PathBuf {
-        self.directory().join("objects")
+        self.made.holder.objects()
     }
 
     /// The objects, to be read and changed.

@@ -71,6 +71,11 @@ impl Holder {
         PathBuf::from(format!("/proc/{}/root{DIRECTORY}", self.pid))
     }
 
+    /// The directory of the bed's objects, reachable from outside.
+    pub fn objects(&self) -> PathBuf {
+        self.directory().join("objects")
+    }
+
     /// A command line that goes on with a program and its arguments, to run in the bed.
     pub fn enter(&self) -> Command {
         let mut command = program("nsenter");

@@ -28,7 +28,7 @@ const ONE_GATEWAY: &str =
 const TWO_GATEWAYS: &str =
     "cni: vxlan, spec: {mode: Gateway, gateways: {count: 2, nodeSelector: {matchLabels: {gateway: 'yes'}}}}";
 
-const CLUSTERS: [Section; 17] = [
+const CLUSTERS: [Section; 19] = [
     ("plain", 2, VXLAN),
     ("routed", 2, "cni: routed, linked: false"),
     ("east", 2, P2P),
@@ -40,6 +40,8 @@ const CLUSTERS: [Section; 17] = [
     ("two-b", 3, TWO_GATEWAYS),
     ("hand-a", 1, VXLAN),
     ("hand-b", 1, VXLAN),
+    ("guard-a", 1, VXLAN),
+    ("guard-b", 1, VXLAN),
     ("hand-gw-a", 2, VXLAN),
     ("hand-gw-b", 2, VXLAN),
     ("ref-a", 1, VXLAN),
@@ -91,7 +93,12 @@ impl Bed {
             bail!("the bed is not well:\n{}", report.to_table());
         }
         let bed = Bed { lab };
-        for (a, b, manner) in [("hand-a", "hand-b", Manner::Lean), ("ref-a", "ref-b", Manner::Reference)] {
+        let nodes = [
+            ("hand-a", "hand-b", Manner::Lean),
+            ("guard-a", "guard-b", Manner::Guarded),
+            ("ref-a", "ref-b", Manner::Reference),
+        ];
+        for (a, b, manner) in nodes {
             bed.link_nodes(&topology, a, b, manner)?;
             bed.link_nodes(&topology, b, a, manner)?;
         }
@@ -132,6 +139,9 @@ impl Bed {
         script.device(Device::Bridge, &[&peer.vtep]);
         script.routes(Device::Bridge, &peer.vtep, &peer.pod_cidrs);
         script.keep_addresses(&peer.pod_cidrs);
+        if manner == Manner::Guarded {
+            script.guard(&peer.vtep, &own.pod_cidrs, &peer.pod_cidrs);
+        }
         self.shell(&own.name, &script.finish())
     }
 
@@ -149,7 +159,7 @@ impl Bed {
         script.device(Device::Local, &[&internal.vtep]);
         script.routes(Device::Bridge, &peer.vtep, &peer.pod_cidrs);
         match manner {
-            Manner::Lean => script.keep_addresses(&peer.pod_cidrs),
+            Manner::Lean | Manner::Guarded => script.keep_addresses(&peer.pod_cidrs),
             Manner::Reference => script.masquerade(Device::Bridge),
         }
         self.shell(&gateway.name, &script.finish())

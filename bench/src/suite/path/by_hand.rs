@@ -13,6 +13,9 @@ use causeway_model::{Family, Prefix};
 pub enum Manner {
     /// As lean as it can be: one forwarding entry for each peer, one table, and the CNI is told not to masquerade.
     Lean,
+    /// The same, and protected: tunnel packets are taken from the peer only, what is in them must come from the peer's
+    /// pods, nobody but own pods sends into the tunnel, and segments fit it.
+    Guarded,
     /// The reference system's: two forwarding entries for each peer, of which one floods, routing table 200, forwarding
     /// accepted by device, and on gateways masquerading into the tunnel.
     Reference,
@@ -61,7 +64,7 @@ impl Script {
 
     fn table(&self) -> u32 {
         match self.manner {
-            Manner::Lean => 4876,
+            Manner::Lean | Manner::Guarded => 4876,
             Manner::Reference => 200,
         }
     }
@@ -125,6 +128,46 @@ impl Script {
         }
     }
 
+    /// Rules for a single peer, with as few chains, rules and look-ups as they can have.
+    pub fn guard(&mut self, peer: &Vtep, own: &[Prefix], remote: &[Prefix]) {
+        let (name, _, port) = Device::Bridge.parts();
+        let mine = self.own.clone();
+        let (local, underlay) = (mine.underlay, peer.underlay);
+        self.line("nft add table inet guard");
+        for (chain, hook, priority) in [
+            ("arriving", "prerouting", -300),
+            ("sent", "output", -300),
+            ("taken", "input", -300),
+            ("crossing", "forward", -150),
+        ] {
+            self.line(format!(
+                "nft 'add chain inet guard {chain} {{ type filter hook {hook} priority {priority}; }}'"
+            ));
+        }
+        let mut rule =
+            |chain: &str, rule: String| self.line(format!("nft 'add rule inet guard {chain} {rule}'"));
+        rule("arriving", format!("udp dport {port} ip daddr {local} notrack accept"));
+        rule("arriving", format!("iifname != {name} accept"));
+        rule("sent", format!("udp dport {port} ip saddr {local} notrack"));
+        rule("taken", format!("udp dport {port} ip saddr != {underlay} counter drop"));
+        rule("crossing", format!("iifname != {name} oifname != {name} accept"));
+        rule("crossing", "ct status assured accept".to_owned());
+        rule("crossing", "tcp flags syn tcp option maxseg size set rt mtu".to_owned());
+        rule("crossing", format!("iifname {name} accept"));
+        for family in Family::BOTH {
+            let ip = if family == Family::V4 { "ip" } else { "ip6" };
+            let of = |all: &[Prefix], overlay: String| {
+                let all = all.iter().filter(|prefix| prefix.family() == family).map(ToString::to_string);
+                all.chain([overlay]).collect::<Vec<_>>().join(", ")
+            };
+            let peers = of(remote, peer.overlay(family));
+            rule("arriving", format!("{ip} saddr != {{ {peers} }} counter drop"));
+            let ours = of(own, mine.overlay(family));
+            rule("crossing", format!("{ip} saddr {{ {ours} }} accept"));
+        }
+        rule("crossing", "counter drop".to_owned());
+    }
+
     /// The reference system's gateway: what enters the tunnel takes the gateway's address.
     pub fn masquerade(&mut self, device: Device) {
         let name = device.parts().0;
@@ -161,12 +204,25 @@ impl Device {
 mod tests {
     use super::*;
 
+    fn vtep(number: u8) -> Vtep {
+        Vtep { number, underlay: IpAddr::V4([172, 16, 0, number].into()) }
+    }
+
     fn script(manner: Manner) -> String {
-        let vtep = |number| Vtep { number, underlay: IpAddr::V4([172, 16, 0, number].into()) };
         let mut script = Script::new(manner, vtep(7));
         script.device(Device::Bridge, &[&vtep(8)]);
         script.routes(Device::Bridge, &vtep(8), &["10.2.0.0/16".parse().unwrap()]);
         script.finish()
+    }
+
+    #[test]
+    fn a_guard_takes_packets_of_its_peer_only() {
+        let (lean, mut guarded) = (script(Manner::Lean), Script::new(Manner::Guarded, vtep(7)));
+        guarded.guard(&vtep(8), &["10.1.0.0/16".parse().unwrap()], &["10.2.0.0/16".parse().unwrap()]);
+        let guarded = guarded.finish();
+        assert!(guarded.contains("ip saddr != 172.16.0.8 counter drop"), "{guarded}");
+        assert!(guarded.contains("ip saddr != { 10.2.0.0/16, 198.19.200.8 } counter drop"), "{guarded}");
+        assert!(!lean.contains("guard"), "{lean}");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Layout {
     GlobalCidr,
     /// As [`Layout::P2p`], made by hand with `ip` and `bridge`.
     HandP2p,
+    /// The same with rules that drop foreign VTEPs and sources.
+    GuardedP2p,
     /// As [`Layout::Gateway`], made by hand.
     HandGateway,
     /// The reference system's layout between nodes.
@@ -43,7 +45,7 @@ pub struct Way {
 
 impl Layout {
     /// All of them.
-    pub const ALL: [Layout; 14] = [
+    pub const ALL: [Layout; 15] = [
         Layout::Host,
         Layout::Routed,
         Layout::Vxlan,
@@ -51,6 +53,7 @@ impl Layout {
         Layout::VxlanLinked,
         Layout::P2p,
         Layout::HandP2p,
+        Layout::GuardedP2p,
         Layout::ReferenceP2p,
         Layout::Gateway,
         Layout::Gateways,
@@ -74,6 +77,7 @@ impl Layout {
             Layout::Service => "Causeway P2P, to a Service",
             Layout::GlobalCidr => "Causeway P2P, to a global address",
             Layout::HandP2p => "P2P by hand",
+            Layout::GuardedP2p => "P2P by hand, with rules against foreign sources",
             Layout::HandGateway => "Gateway by hand",
             Layout::ReferenceP2p => "reference P2P",
             Layout::ReferenceGateway => "reference gateway",
@@ -93,6 +97,7 @@ impl Layout {
             Layout::Service => ("east/n1/p1", "west:echo"),
             Layout::GlobalCidr => ("east/n1/p1", "global/n1/p1"),
             Layout::HandP2p => ("hand-a/n1/p1", "hand-b/n1/p1"),
+            Layout::GuardedP2p => ("guard-a/n1/p1", "guard-b/n1/p1"),
             Layout::HandGateway => ("hand-gw-a/n2/p1", "hand-gw-b/n2/p1"),
             Layout::ReferenceP2p => ("ref-a/n1/p1", "ref-b/n1/p1"),
             Layout::ReferenceGateway => ("ref-gw-a/n2/p1", "ref-gw-b/n2/p1"),
@@ -124,6 +129,9 @@ impl Layout {
             }
             Layout::HandP2p => {
                 (&[&["hand-a/n1 vx-bridge"], &["hand-b/n1 vx-bridge"]], &["hand-a/n1 flannel.1"])
+            }
+            Layout::GuardedP2p => {
+                (&[&["guard-a/n1 vx-bridge"], &["guard-b/n1 vx-bridge"]], &["guard-a/n1 flannel.1"])
             }
             Layout::ReferenceP2p => {
                 (&[&["ref-a/n1 vx-bridge"], &["ref-b/n1 vx-bridge"]], &["ref-a/n1 flannel.1"])

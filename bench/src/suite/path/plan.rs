@@ -44,7 +44,7 @@ fn exchange(protocol: Protocol, bytes: usize) -> Mode {
 /// All requests. The one with bounds has most of the time: one byte over TCP on one processor, where the path itself
 /// is most of what is measured.
 pub fn requests(quick: bool) -> Vec<Asked> {
-    let main = (exchange(Protocol::Tcp, 1), ONE, 32, 100, true);
+    let main = (exchange(Protocol::Tcp, 1), ONE, 28, 100, true);
     let others = [
         (exchange(Protocol::Tcp, 1024), ONE),
         (exchange(Protocol::Udp, 1), ONE),
@@ -56,7 +56,7 @@ pub fn requests(quick: bool) -> Vec<Asked> {
         (Mode::Connect, ONE),
     ];
     let mut asked = Vec::new();
-    let others = others.iter().map(|(mode, placement)| (*mode, *placement, 10, 50, false));
+    let others = others.iter().map(|(mode, placement)| (*mode, *placement, 9, 50, false));
     for (mode, placement, rounds, slice, bounded) in std::iter::once(main).chain(others) {
         for family in Family::BOTH {
             let (rounds, slice) = if quick { (3, 5) } else { (rounds, slice) };
@@ -72,8 +72,8 @@ pub fn transfers(quick: bool) -> Vec<Moved> {
     let rounds = |rounds| if quick { 2 } else { rounds };
     vec![
         Moved { streams: 1, family: Family::V4, rounds: rounds(14), bytes },
-        Moved { streams: 8, family: Family::V4, rounds: rounds(5), bytes },
-        Moved { streams: 1, family: Family::V6, rounds: rounds(5), bytes },
+        Moved { streams: 8, family: Family::V4, rounds: rounds(4), bytes },
+        Moved { streams: 1, family: Family::V6, rounds: rounds(6), bytes },
     ]
 }
 

@@ -46,13 +46,13 @@ pub fn targets(
     pods: &BTreeMap<NodeId, Vec<Ip>>,
 ) -> Vec<DiagnosisTarget> {
     let of = |id: &NodeId| pods.get(id).cloned().unwrap_or_default();
-    let mut all = vec![DiagnosisTarget { pods: of(&node.id), ..own(node) }];
+    let mut all = vec![DiagnosisTarget { pods: of(&node.id), ..seen(node, node) }];
     (all[0].underlay, all[0].overlay) = (Vec::new(), Vec::new());
     for other in chosen.iter().filter(|other| other.id != node.id) {
         if other.id.cluster == node.id.cluster {
             let roles = [node.role, other.role];
             if roles.contains(&Role::Internal) && roles.contains(&Role::Gateway) {
-                all.push(own(other));
+                all.push(seen(node, other));
             }
         } else if node.tunnels.bridge.is_some() && other.tunnels.bridge.is_some() {
             let Some(link) = link(node, &other.id.cluster, plan) else { continue };
@@ -60,7 +60,7 @@ pub fn targets(
                 pod.0.parse().is_ok_and(|pod| link.prefixes.iter().any(|one| one.prefix.contains(pod)))
             };
             let pods = of(&other.id).iter().map(|pod| abroad(other, pod)).filter(reached).collect();
-            all.push(DiagnosisTarget { pods, ..own(other) });
+            all.push(DiagnosisTarget { pods, ..seen(node, other) });
         }
     }
     all.extend(beyond(node, chosen, plan));
@@ -73,7 +73,7 @@ fn beyond(node: &NodePlan, chosen: &[&NodePlan], plan: &Plan) -> Vec<DiagnosisTa
     let asked = |cluster: &ClusterName| chosen.iter().any(|one| one.id.cluster == *cluster);
     let slices =
         plan.slices.values().filter(|slice| node.tunnels.bridge.is_some() && !asked(&slice.id.cluster));
-    of_slices(&node.id, slices.filter(|slice| link(node, &slice.id.cluster, plan).is_some()))
+    of_slices(node, slices.filter(|slice| link(node, &slice.id.cluster, plan).is_some()))
 }
 
 /// The link from the node's cluster to another one, if something may pass.
@@ -82,8 +82,8 @@ pub fn link<'a>(node: &NodePlan, other: &ClusterName, plan: &'a Plan) -> Option<
     plan.links.get(&id).filter(|link| !link.prefixes.is_empty())
 }
 
-fn own(node: &NodePlan) -> DiagnosisTarget {
-    target(&node.id.cluster, &node.id.node, &node.vtep)
+fn seen(by: &NodePlan, other: &NodePlan) -> DiagnosisTarget {
+    target(by, (&other.id.cluster, &other.id.node), &other.vtep)
 }
 
 /// A pod's address as other clusters see it.

@@ -83,6 +83,14 @@ pub async fn of_hub(hub: &Hub) -> Result<StatusReport, Error> {
     Ok(report(&Facts::at_hub(hub, false).await?))
 }
 
+impl StatusReport {
+    /// The same, of a source that does not answer any more, if there is `trouble`.
+    #[must_use]
+    pub fn with_trouble(self, trouble: Option<String>) -> StatusReport {
+        StatusReport { healthy: self.healthy && trouble.is_none(), trouble, ..self }
+    }
+}
+
 impl Report for StatusReport {
     fn page(&self) -> Page {
         page::page(self, false, Timestamp::now())

@@ -17,16 +17,19 @@ pub fn page(report: &StatusReport, wide: bool, now: Timestamp) -> Page {
     let mut page = Page::default();
     let summary = &report.summary;
     page.line(format!("clusterset at {}", report.source));
+    if let Some(trouble) = &report.trouble {
+        page.toned(Tone::Bad, format!("it does not answer; what follows was so before: {trouble}"));
+    }
     page.line(format!(
         "{} clusters, {} nodes, {} links ready",
         summary.clusters.words(),
         summary.nodes.words(),
         summary.links.words()
     ));
+    let count = report.wrong.len() + report.problems.len();
     if report.healthy {
         page.toned(Tone::Good, "nothing is wrong");
-    } else {
-        let count = report.wrong.len() + report.problems.len();
+    } else if count > 0 {
         page.toned(
             Tone::Bad,
             if count == 1 { "1 thing is wrong".to_owned() } else { format!("{count} things are wrong") },

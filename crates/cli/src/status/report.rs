@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use causeway_api::{
-    Cluster, ClusterLink, ClusterSet, ClusterStatus, Kind, NodeConfig, NodeCount, conditions,
+    Cluster, ClusterLink, ClusterSet, ClusterStatus, Kind, NodeConfig, NodeCount, conditions, loss_text,
+    rtt_text,
 };
 use causeway_model::{ClusterName, Mode, Transport};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -20,6 +21,9 @@ use crate::inventory::Problem;
 pub struct StatusReport {
     /// The directory, or the hub, that was looked at.
     pub source: String,
+    /// Why that does not answer any more, if so: all the rest is then as it was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Whether nothing is wrong.
     pub healthy: bool,
     /// How many there are, and how many of them work.
@@ -162,7 +166,7 @@ pub struct LinkRow {
     /// Median round-trip time, such as `0.42ms`. Absent if nothing was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt: Option<String>,
-    /// Share of probes that were lost, such as `0.1%`. Absent if nothing was measured.
+    /// Share of probes that are lost, such as `2.5%`, or `<0.5%`. Absent if nothing was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<String>,
     /// Largest inner packet in bytes, where the underlay carries less than the devices.
@@ -195,6 +199,7 @@ pub fn report(facts: &Facts) -> StatusReport {
     let wrong = wrong(facts, &clusters, &links);
     StatusReport {
         source: facts.source.clone(),
+        trouble: None,
         healthy: wrong.is_empty() && facts.problems.is_empty(),
         summary,
         wrong,
@@ -286,7 +291,7 @@ fn link_row(link: &ClusterLink, sums: &NodeSums) -> LinkRow {
             .map(|ready| ready.last_transition_time.0.to_string()),
         nodes,
         rtt: status.rtt.or_else(|| sum.and_then(LinkSum::rtt)),
-        loss: None,
+        loss: status.loss.or_else(|| sum.and_then(LinkSum::loss)),
         mtu: spec.mtu,
         prefixes: spec.prefixes.iter().map(|prefix| prefix.cidr.to_string()).collect(),
     }
@@ -316,14 +321,19 @@ struct NodeSums {
 struct LinkSum {
     nodes: Count,
     microseconds: Vec<i64>,
+    lost_per_mille: Vec<i64>,
 }
 
 impl LinkSum {
     fn rtt(&self) -> Option<String> {
         let mut times = self.microseconds.clone();
         times.sort_unstable();
-        let median = *times.get(times.len() / 2)?;
-        Some(format!("{}.{:02}ms", median / 1000, median % 1000 / 10))
+        Some(rtt_text(*times.get(times.len() / 2)?))
+    }
+
+    fn loss(&self) -> Option<String> {
+        let measured = i64::try_from(self.lost_per_mille.len()).ok()?;
+        self.lost_per_mille.iter().sum::<i64>().checked_div(measured).map(loss_text)
     }
 }
 
@@ -340,6 +350,7 @@ impl NodeSums {
                 let sum = sums.links.entry((cluster.clone(), link.remote_cluster.clone())).or_default();
                 sum.nodes.add(Count { ready: u64::from(link.ready), total: 1 });
                 sum.microseconds.extend(link.rtt_microseconds);
+                sum.lost_per_mille.extend(link.loss_per_mille);
             }
         }
         sums

@@ -8,9 +8,11 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::facts::{Facts, Manager};
+use super::feed::Feed;
 use super::page;
 use super::report::{State, report};
 use crate::report::Colour;
+use crate::source::Source;
 
 fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
@@ -54,7 +56,11 @@ fn link(from: &str, to: &str, status: Value) -> Arc<Object> {
 }
 
 fn ready_link(from: &str, to: &str) -> Arc<Object> {
-    link(from, to, json!({"conditions": good(), "nodes": {"ready": 2, "total": 2}, "rtt": "0.42ms"}))
+    link(
+        from,
+        to,
+        json!({"conditions": good(), "nodes": {"ready": 2, "total": 2}, "rtt": "0.42ms", "loss": "<0.5%"}),
+    )
 }
 
 fn facts(objects: Vec<Arc<Object>>) -> Facts {
@@ -92,8 +98,33 @@ fn nothing_is_wrong_with_what_is_right() {
          CLUSTERS\nNAME  MODE  CNI      STATE  NODES  LINKS  AGE\n\
          east  P2P   flannel  Ready  2/2    1/1    60m\nwest  P2P   flannel  Ready  2/2    1/1    60m\n\n\
          LINKS\nFROM  TO    VIA    TRANSPORT  STATE  NODES  RTT     LOSS\n\
-         east  west  Nodes  VXLAN      Ready  2/2    0.42ms  -\nwest  east  Nodes  VXLAN      Ready  2/2    0.42ms  -\n"
+         east  west  Nodes  VXLAN      Ready  2/2    0.42ms  <0.5%\nwest  east  Nodes  VXLAN      Ready  2/2    0.42ms  <0.5%\n"
     );
+}
+
+#[test]
+fn what_was_last_known_of_a_source_that_does_not_answer_is_no_good_news() {
+    let facts = facts(two());
+    let status = report(&facts).with_trouble(Some("connection refused".to_owned()));
+    assert!(!status.healthy && report(&facts).with_trouble(None).healthy);
+    let text = page::page(&status, false, facts.now).text(0, Colour::Off);
+    assert!(text.contains("it does not answer; what follows was so before: connection refused"), "{text}");
+    assert!(!text.contains("wrong") && text.contains("east  west"), "{text}");
+}
+
+#[tokio::test]
+async fn a_directory_that_goes_is_told_of_beside_what_was_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("objects");
+    std::fs::create_dir(&path).unwrap();
+    let east = json!({"apiVersion": "causeway.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": "east"}, "spec": {}});
+    std::fs::write(path.join("east.yaml"), east.to_string()).unwrap();
+    let mut feed = Feed::open(Source::Directory(path.clone()), false).await.unwrap();
+    assert_eq!(feed.next().await.trouble, None);
+    std::fs::rename(&path, directory.path().join("elsewhere")).unwrap();
+    let news = tokio::time::timeout(Duration::from_secs(60), feed.next()).await.expect("news");
+    let trouble = news.trouble.unwrap();
+    assert!(trouble.contains("objects"), "{trouble}");
 }
 
 #[test]
@@ -201,7 +232,7 @@ fn a_node_that_is_left_out_is_named_with_its_cluster() {
 
 #[test]
 fn nodes_that_say_it_themselves_are_summed_up_where_nobody_else_does() {
-    let config = |name: &str, ready: bool, rtt: i64| {
+    let config = |name: &str, ready: bool, rtt: i64, loss: i64| {
         object(
             Kind::NodeConfig,
             Some("causeway-cluster-east"),
@@ -209,18 +240,19 @@ fn nodes_that_say_it_themselves_are_summed_up_where_nobody_else_does() {
             json!({"cluster": "east", "role": "Node", "overlay": ["198.18.0.1", "fd63::1"], "tunnels": {}}),
             json!({
                 "conditions": [condition("Programmed", "True", "InKernel", "")],
-                "links": [{"remoteCluster": "west", "ready": ready, "rttMicroseconds": rtt}],
+                "links": [{"remoteCluster": "west", "ready": ready, "rttMicroseconds": rtt, "lossPerMille": loss}],
             }),
         )
     };
     let bare = link("east", "west", json!({"conditions": [condition("Accepted", "True", "Accepted", "")]}));
     // Of the cluster it is told how many nodes take part, by network-manager, and not how they are.
     let unsaid = cluster("east", good(), json!({"total": 2}));
-    let report = report(&facts(vec![unsaid, bare, config("e1", true, 400), config("e2", true, 1_250)]));
+    let report =
+        report(&facts(vec![unsaid, bare, config("e1", true, 400, 0), config("e2", true, 1_250, 50)]));
     let row = &report.links[0];
     assert_eq!(
-        (row.state, row.nodes.unwrap().words().as_str(), row.rtt.as_deref()),
-        (State::Ready, "2/2", Some("1.25ms"))
+        (row.state, row.nodes.unwrap().words().as_str(), row.rtt.as_deref(), row.loss.as_deref()),
+        (State::Ready, "2/2", Some("1.25ms"), Some("2.5%"))
     );
     assert_eq!(
         (report.clusters[0].state, report.clusters[0].nodes.unwrap().words().as_str()),

@@ -19,7 +19,7 @@ pub async fn watch(args: &StatusArgs, colour: Colour) -> Result<(), Error> {
     let mut feed = Feed::open(args.source.source().await?, args.all_nodes).await?;
     loop {
         let news = feed.next().await;
-        if screen.show(&report(&news.facts))? == Reader::Gone {
+        if screen.show(&report(&news.facts).with_trouble(news.trouble))? == Reader::Gone {
             return Ok(());
         }
     }

@@ -264,10 +264,8 @@ impl Builder<'_> {
             rule(matches, Action::AcceptUntracked, "tunnel packets need no tracking")
         };
         let untracked: Vec<Rule> = self.inputs.devices.iter().map(untracked).collect();
-        let steady = self.steady_path();
-        let chain_type = if steady.is_some() { ChainType::Route } else { ChainType::Filter };
-        let rules = untracked.into_iter().chain(steady).collect();
-        chain("raw_output", chain_type, Hook::Output, RAW, rules)
+        let rules = untracked.into_iter().chain(self.steady_path()).collect();
+        chain("raw_output", ChainType::Route, Hook::Output, RAW, rules)
     }
 
     /// Whether packets from remote ends may come to this node's pods across no device of ours: from

@@ -36,7 +36,7 @@ pub fn failover(carriers: &[Carrier], dead: &BTreeSet<IpAddr>, now: &ObservedNex
 }
 
 /// The `carriers` that groups in the kernel leave out: those that were dead when an agent last looked, which may be
-/// another than the one that asks. Where there is no group of their cluster and family, none is left out.
+/// another than the one that asks, and those that came since. Where there is no group of their cluster and family, none is left out.
 pub fn left_out(
     carriers: &[Carrier],
     singles: &BTreeMap<NextHopId, NextHop>,

@@ -303,6 +303,7 @@ fn tcp_flow(
         match result {
             Ok(connection) => {
                 answered();
+                report.outages.iter_mut().for_each(|outage| outage.ended = true);
                 if report.flow.port == 0 {
                     report.flow.port = connection.local_addr()?.port();
                 }
@@ -312,7 +313,7 @@ fn tcp_flow(
             Err(_) => {
                 report.lost += 1;
                 let (from_microseconds, to_microseconds) = (asked, now());
-                report.outages.push(Outage { from_microseconds, to_microseconds, lost: 1, ended: true });
+                report.outages.push(Outage { from_microseconds, to_microseconds, lost: 1, ended: false });
             }
         }
         thread::sleep(interval);

@@ -36,7 +36,7 @@ function wayView({ link, conditions: said, gateways, moments }, end, seconds) {
     el("h2", null, `${link.from} → ${link.to}`),
     list([
       ["State", stateTag(link.state)], ["Since", link.since ? since(link.since) : undefined], ["Round-trip time", link.rtt ?? "not measured"],
-      ["Loss", link.loss ?? "not told by objects"], ["Nodes with a way", link.nodes ? `${link.nodes.ready} of ${link.nodes.total}` : "not told"],
+      ["Loss", link.loss ?? "not measured"], ["Nodes with a way", link.nodes ? `${link.nodes.ready} of ${link.nodes.total}` : "not told"],
       ["Via", link.via], ["Transport", link.transport], ["MTU", link.mtu === undefined ? "as the devices have it" : `${link.mtu} bytes`],
       ["From", el("a", { href: clusterPath(link.from) }, link.from)], ["To", el("a", { href: clusterPath(link.to) }, link.to)],
       ["Prefixes reached", link.prefixes],

@@ -165,10 +165,9 @@ function matrix() {
   const search = el("input", { type: "search", size: 14, "aria-label": "Only clusters whose name contains" });
   search.addEventListener("input", () => { filter = search.value; fill(); });
   const body = el("div", { class: "scroll" });
-  const note = el("p", { class: "soft" });
   const root = el("section", null, el("h2", null, "Matrix"),
     el("fieldset", { class: "choices" }, el("legend", null, "Cells show"), choice("rtt", "round-trip time (ms)"), choice("loss", "loss"), choice("state", "state"), el("label", null, "only ", search)),
-    body, el("p", { class: "soft", id: "matrix-keys" }, "The arrow keys move from cell to cell, Enter opens a link."), note);
+    body, el("p", { class: "soft", id: "matrix-keys" }, "The arrow keys move from cell to cell, Enter opens a link."));
 
   function build(large) {
     cells = new Map();
@@ -236,9 +235,8 @@ function matrix() {
       cell.td.className = kind;
       cell.anchor.className = link && link.state !== "Ready" ? link.state : "";
       cell.anchor.textContent = words;
-      cell.anchor.setAttribute("aria-label", link ? `${link.from} to ${link.to}: ${link.state}, round-trip time ${link.rtt ?? "not measured"}, loss ${link.loss ?? "not told"}` : `${key}: no link`);
+      cell.anchor.setAttribute("aria-label", link ? `${link.from} to ${link.to}: ${link.state}, round-trip time ${link.rtt ?? "not measured"}, loss ${link.loss ?? "not measured"}` : `${key}: no link`);
     }
-    note.textContent = status.links.some((link) => link.loss) ? "" : "Loss: no object tells its share. Agents serve it as metric causeway_link_probes_lost_total, and where a twentieth of the probes or more is lost, the node's condition GatewaysReachable says PacketsLost.";
   }
 
   return { root, update(next) { status = next; fill(); } };
