@@ -35,7 +35,7 @@ pub fn status_fields(writer: StatusWriter, kind: Kind) -> (&'static [&'static st
         }
         (StatusWriter::Agent, Kind::ClusterNode) => (&["underlay"], &[]),
         (StatusWriter::Agent, Kind::Diagnosis) => {
-            (&["observedGeneration", "request", "beganAt", "paths", "heard", "host"], &[])
+            (&["observedGeneration", "request", "beganAt", "paths", "heard", "host", "services"], &[])
         }
         _ => (&[], &[]),
     }
@@ -106,6 +106,19 @@ mod tests {
                     assert!(!fields.iter().any(|field| other_fields.contains(field)), "{kind}");
                     assert!(!types.iter().any(|type_| other_types.contains(type_)), "{kind}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_status_has_a_writer() {
+        let writers = [StatusWriter::NetworkManager, StatusWriter::ControllerManager, StatusWriter::Agent];
+        for kind in Kind::ALL {
+            let schema = crate::crd::schema(kind).unwrap();
+            let fields = schema["properties"]["status"]["properties"].as_object();
+            for field in fields.into_iter().flat_map(Map::keys).filter(|field| *field != "conditions") {
+                let is_written = |writer| status_fields(writer, kind).0.contains(&field.as_str());
+                assert!(writers.into_iter().any(is_written), "{kind}: {field}");
             }
         }
     }

@@ -62,6 +62,7 @@ pub fn full(kind: &str) -> Value {
             "n1",
             json!({
                 "request": "r1", "requestedAt": "2026-01-01T00:00:00Z",
+                "services": [{"cluster": "east", "name": "default/kubernetes", "address": "10.96.0.1", "port": 443}],
                 "targets": [{
                     "cluster": "west", "node": "w1", "underlay": ["192.0.2.9"], "overlay": ["198.18.1.1"], "pods": ["10.2.0.5"],
                 }],

@@ -25,6 +25,7 @@ fn full_status(kind: &str) -> Value {
         "ClusterNode" => json!({"underlay": ["192.0.2.1"]}),
         "Diagnosis" => json!({
             "host": {"addresses": ["192.0.2.1"], "pods": ["10.1.0.5"]},
+            "services": [{"address": "10.96.0.1"}],
             "paths": [{"address": "198.18.1.1", "source": "198.18.0.1"}],
         }),
         _ => json!({}),
