@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use causeway_api::conditions::{LEFT, PROGRAMMED, READY, Verdict, update};
 use causeway_api::{
-    ClusterLinkStatus, ClusterStatus, NodeCount, loss_differs, loss_of_text, loss_text, rtt_differs,
-    rtt_of_text, rtt_text,
+    ClusterLinkStatus, ClusterStatus, NodeCount, loss_average, loss_differs, loss_of_text, loss_text,
+    rtt_differs, rtt_median, rtt_of_text, rtt_text,
 };
 use causeway_discovery::ClusterFindings;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -114,11 +114,8 @@ pub fn link(before: &ClusterLinkStatus, remote: &str, nodes: &Reports<'_>, now: 
         .copied()
         .collect();
     let ready = said.iter().filter(|seen| seen.ready).count();
-    let mut times: Vec<i64> = said.iter().filter_map(|seen| seen.rtt).collect();
-    times.sort_unstable();
-    let losses: Vec<i64> = said.iter().filter_map(|seen| seen.loss).collect();
-    let average = losses.iter().sum::<i64>().checked_div(i64::try_from(losses.len()).unwrap_or(i64::MAX));
-    let rtt = times.get(times.len() / 2).map(|median| round_trip(before.rtt.as_deref(), *median));
+    let rtt = rtt_median(said.iter().filter_map(|seen| seen.rtt));
+    let loss = loss_average(said.iter().filter_map(|seen| seen.loss));
     let verdict = match (ready, nodes.len()) {
         (_, 0) => Verdict::new(READY, false, "NoNodes", "no node of the source cluster takes part"),
         (0, _) => Verdict::new(READY, false, "NoWay", "no node has a way to the remote cluster that works"),
@@ -129,26 +126,24 @@ pub fn link(before: &ClusterLinkStatus, remote: &str, nodes: &Reports<'_>, now: 
     };
     ClusterLinkStatus {
         nodes: Some(NodeCount { ready: count(ready), total: count(nodes.len()) }),
-        rtt,
-        loss: average.map(|average| loss(before.loss.as_deref(), average)),
+        rtt: rtt.map(|rtt| told(before.rtt.as_deref(), rtt, rtt_of_text, rtt_differs, rtt_text)),
+        loss: loss.map(|loss| told(before.loss.as_deref(), loss, loss_of_text, loss_differs, loss_text)),
         conditions: update(&before.conditions, &[verdict], None, now),
         ..before.clone()
     }
 }
 
-/// The round-trip time to tell: what was told before, unless the median is plainly another. A node more is no news.
-fn round_trip(before: Option<&str>, median: i64) -> String {
-    match before.filter(|text| rtt_of_text(text).is_some_and(|told| !rtt_differs(told, median))) {
-        Some(told) => told.to_owned(),
-        None => rtt_text(median),
-    }
-}
-
-/// The share of lost probes to tell: what was told before, unless the average is plainly another.
-fn loss(before: Option<&str>, average: i64) -> String {
-    match before.filter(|text| loss_of_text(text).is_some_and(|told| !loss_differs(told, average))) {
-        Some(told) => told.to_owned(),
-        None => loss_text(average),
+/// The text of a figure to tell: what was told `before`, unless the figure is plainly another. A node more is no news.
+fn told(
+    before: Option<&str>,
+    figure: i64,
+    read: fn(&str) -> Option<i64>,
+    differs: fn(i64, i64) -> bool,
+    text: fn(i64) -> String,
+) -> String {
+    match before.filter(|before| read(before).is_some_and(|told| !differs(told, figure))) {
+        Some(before) => before.to_owned(),
+        None => text(figure),
     }
 }
 

@@ -22,6 +22,7 @@ pub mod conditions;
 mod convert;
 pub mod crd;
 mod diagnosis;
+mod figure;
 mod kind;
 mod loss;
 mod node_config;
@@ -60,11 +61,11 @@ pub use kind::{
     FORCE_LEAVE_ANNOTATION, GROUP, HUB_SECRET, Kind, ObjectRef, PEERS_LABEL, REGISTRATION_FINALIZER,
     SCOPE_LABEL, SYSTEM_NAMESPACE, VERSION, peers_label, peers_selector, scope_label, slice_name,
 };
-pub use loss::{loss_differs, loss_of_text, loss_per_mille, loss_text, loss_told};
+pub use loss::{loss_average, loss_differs, loss_of_text, loss_per_mille, loss_text, loss_told};
 pub use node_config::{LinkState, NodeConfig, NodeConfigSpec, NodeConfigStatus, NodeTunnels, OwnCidrs};
 pub use object::{CausewayObject, Object, StatusOnly};
 pub use ownership::{StatusWriter, own_status, status_fields};
 pub use peer_slice::{PeerSlice, PeerSlicePeer, PeerSliceSpec, PeerSliceStatus};
-pub use rtt::{rtt_differs, rtt_of_text, rtt_text};
+pub use rtt::{rtt_differs, rtt_median, rtt_of_text, rtt_text};
 pub use selector::{NodeSelector, NodeSelectorExpression, SelectorOperator};
 pub use text::{Cidr, Ip};

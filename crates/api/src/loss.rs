@@ -1,9 +1,9 @@
 //! Shares of lost probes in statuses: when one is told anew, and how it is written.
 
+use crate::figure::{decimal, differs};
+
 /// A smaller share, in thousandths, is told as 0. Nor is one told anew that differs by less.
 const LEAST_PER_MILLE: i64 = 5;
-/// Nor one that differs by a smaller factor than this: numerator and denominator.
-const LEAST_FACTOR: (i64, i64) = (3, 2);
 /// What is written of a share below [`LEAST_PER_MILLE`].
 const BELOW: &str = "<0.5%";
 
@@ -19,10 +19,14 @@ pub fn loss_told(per_mille: i64) -> i64 {
 
 /// Whether a share is plainly another than the one that was told, both in thousandths.
 pub fn loss_differs(told: i64, measured: i64) -> bool {
-    let clamped = |share: i64| share.clamp(0, 1000);
-    let (less, more) = (clamped(told.min(measured)), clamped(told.max(measured)));
-    let (times, parts) = LEAST_FACTOR;
-    more - less >= LEAST_PER_MILLE && more * parts >= less * times
+    differs(told.clamp(0, 1000), measured.clamp(0, 1000), LEAST_PER_MILLE.unsigned_abs())
+}
+
+/// The share that several nodes lose on average, in thousandths; `None` of none.
+pub fn loss_average(per_mille: impl IntoIterator<Item = i64>) -> Option<i64> {
+    let (sum, count) =
+        per_mille.into_iter().fold((0, 0), |(sum, count): (i64, i64), one| (sum + one, count + 1));
+    sum.checked_div(count)
 }
 
 /// A share of so many thousandths as ClusterLink.status has it, for example `2.5%` or `<0.5%`.
@@ -38,11 +42,7 @@ pub fn loss_of_text(text: &str) -> Option<i64> {
     if text == BELOW {
         return Some(0);
     }
-    let (whole, tenths) = text.strip_suffix('%')?.split_once('.')?;
-    if tenths.len() != 1 {
-        return None;
-    }
-    let (whole, tenths): (u8, u8) = (whole.parse().ok()?, tenths.parse().ok()?);
+    let (whole, tenths) = decimal(text, "%", 1)?;
     Some(i64::from(whole) * 10 + i64::from(tenths))
 }
 

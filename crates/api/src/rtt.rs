@@ -1,16 +1,20 @@
 //! Round-trip times in statuses: when one is told anew, and how it is written.
 
-/// A time that differs by less is not told anew: it would be a write for nothing.
+use crate::figure::{decimal, differs};
+
+/// A time that differs by no more is not told anew: it would be a write for nothing.
 const LEAST_MICROSECONDS: u64 = 100;
-/// Nor one that differs by a smaller factor than this: numerator and denominator.
-const LEAST_FACTOR: (u128, u128) = (3, 2);
 
 /// Whether a round-trip time is plainly another than the one that was told, both in microseconds.
 pub fn rtt_differs(told: i64, measured: i64) -> bool {
-    let (less, more) = (told.min(measured).max(0), told.max(measured).max(0));
-    let (times, parts) = LEAST_FACTOR;
-    told.abs_diff(measured) > LEAST_MICROSECONDS
-        && u128::from(more.unsigned_abs()) * parts >= u128::from(less.unsigned_abs()) * times
+    differs(told, measured, LEAST_MICROSECONDS + 1)
+}
+
+/// The round-trip time of several nodes; `None` of none.
+pub fn rtt_median(microseconds: impl IntoIterator<Item = i64>) -> Option<i64> {
+    let mut times: Vec<i64> = microseconds.into_iter().collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
 }
 
 /// A round-trip time of so many microseconds as ClusterLink.status has it, for example `0.42ms`.
@@ -20,11 +24,7 @@ pub fn rtt_text(microseconds: i64) -> String {
 
 /// Microseconds of a text that [`rtt_text`] wrote; `None` of any other.
 pub fn rtt_of_text(text: &str) -> Option<i64> {
-    let (whole, hundredths) = text.strip_suffix("ms")?.split_once('.')?;
-    if hundredths.len() != 2 {
-        return None;
-    }
-    let (whole, hundredths): (u32, u32) = (whole.parse().ok()?, hundredths.parse().ok()?);
+    let (whole, hundredths) = decimal(text, "ms", 2)?;
     Some(i64::from(whole) * 1000 + i64::from(hundredths) * 10)
 }
 

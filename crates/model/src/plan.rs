@@ -128,6 +128,14 @@ pub struct Translation {
     pub global: Prefix,
 }
 
+impl Translation {
+    /// An address of the cluster as others see it: itself where it is not translated.
+    pub fn abroad(translations: &[Translation], address: IpAddr) -> IpAddr {
+        let mut global = translations.iter().filter_map(|one| one.real.translate(&one.global, address));
+        global.next().unwrap_or(address)
+    }
+}
+
 /// Prefixes of a node's own cluster, as the cluster itself uses them; each list sorted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OwnPrefixes {

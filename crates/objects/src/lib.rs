@@ -10,6 +10,7 @@
 
 mod document;
 mod locate;
+mod parallel;
 mod problem;
 mod scan;
 mod split;

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
-use std::{fmt, fs, io, thread};
+use std::{fmt, fs, io};
 
 use causeway_api::unknown::KnownFields;
 use causeway_api::{CausewayObject, Change, Kind, Object, ObjectRef, Objects};
@@ -15,6 +14,7 @@ use serde_json::Value;
 
 use crate::document::{Body, Contents, Document, Reader};
 use crate::locate;
+use crate::parallel;
 use crate::problem::{Cause, Location, OpenError, Problem};
 use crate::scan::{Scan, Stamp, is_gone, is_hidden};
 use crate::watch::Hint;
@@ -124,9 +124,6 @@ enum Look {
     /// It holds this.
     Other(Arc<PathBuf>, Seen, Contents),
 }
-
-/// So many files are read on all processors.
-const MANY: usize = 8;
 
 /// All objects below a directory.
 #[derive(Debug)]
@@ -261,7 +258,9 @@ impl Store {
         };
         let changed = scan.files.into_iter().filter(|file| !is_known(file)).map(|(path, _)| path);
         let changed: Vec<PathBuf> = changed.collect();
-        for (path, look) in changed.iter().zip(self.look_at(&changed)) {
+        // Reading takes processors rather than the disk.
+        let looks = parallel::map(&changed, |path| self.look(path));
+        for (path, look) in changed.iter().zip(looks) {
             self.take(path, look, touched);
         }
     }
@@ -270,33 +269,6 @@ impl Store {
         if let Some(file) = self.files.remove(file) {
             self.withdraw(&file, touched);
         }
-    }
-
-    /// What is in each of these files. Reading takes processors rather than the disk, so many are read on all of them.
-    fn look_at(&self, paths: &[PathBuf]) -> Vec<Look> {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let helpers = if paths.len() < MANY { 0 } else { (processors - 1).min(paths.len()) };
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut looks = Vec::new();
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(path) = paths.get(index) else { return looks };
-                looks.push((index, self.look(path)));
-            }
-        };
-        let mut looks: Vec<(usize, Look)> = thread::scope(|scope| {
-            let spawn = |_| thread::Builder::new().spawn_scoped(scope, work);
-            // A thread that cannot be had is one less.
-            let helpers: Vec<_> = (0..helpers).filter_map(|number| spawn(number).ok()).collect();
-            let own = work();
-            let joined = helpers.into_iter().map(|helper| helper.join());
-            let theirs =
-                joined.flat_map(|looks| looks.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            own.into_iter().chain(theirs).collect()
-        });
-        looks.sort_unstable_by_key(|(index, _)| *index);
-        looks.into_iter().map(|(_, look)| look).collect()
     }
 
     fn look(&self, path: &Path) -> Look {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use causeway_api::{DiagnosisService, Ip};
-use causeway_model::{ClusterName, NodePlan};
+use causeway_model::{ClusterName, NodePlan, Translation};
 use causeway_planner::Plan;
 
 use super::targets::link;
@@ -64,14 +64,11 @@ pub fn of(node: &NodePlan, known: &[KnownService], plan: &Plan) -> Vec<Diagnosis
     own.chain(others).take(SERVICES).collect()
 }
 
-/// The address under which other clusters see it.
+/// The address under which other clusters see it. Any node of its cluster says so; of the cluster itself members do not
+/// tell.
 fn abroad(service: &KnownService, plan: &Plan) -> IpAddr {
-    let mut translations = plan
-        .nodes
-        .values()
-        .filter(|node| node.id.cluster == service.cluster)
-        .flat_map(|node| &node.translations);
-    translations.find_map(|one| one.real.translate(&one.global, service.address)).unwrap_or(service.address)
+    let node = plan.nodes.values().find(|node| node.id.cluster == service.cluster);
+    node.map_or(service.address, |node| Translation::abroad(&node.translations, service.address))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use causeway_api::{DiagnosisTarget, Ip};
 use causeway_diagnosis::targets::{TARGETS, of_slices, target};
-use causeway_model::{ClusterName, LinkId, LinkPlan, NodeId, NodePlan, Role};
+use causeway_model::{ClusterName, LinkId, LinkPlan, NodeId, NodePlan, Role, Translation};
 use causeway_planner::Plan;
 
 use crate::error::Error;
@@ -89,6 +89,5 @@ fn seen(by: &NodePlan, other: &NodePlan) -> DiagnosisTarget {
 /// A pod's address as other clusters see it.
 fn abroad(node: &NodePlan, pod: &Ip) -> Ip {
     let Ok(address) = pod.0.parse() else { return pod.clone() };
-    let mut global = node.translations.iter().filter_map(|one| one.real.translate(&one.global, address));
-    global.next().map_or_else(|| pod.clone(), Ip::from)
+    Ip::from(Translation::abroad(&node.translations, address))
 }

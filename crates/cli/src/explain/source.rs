@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use causeway_model::{Family, InvalidName, NodeId, NodePlan};
+use causeway_model::{Family, InvalidName, NodeId, NodePlan, Translation};
 
 use super::locate::{Owner, What, owners};
 use super::walk::From as Sender;
@@ -130,8 +130,7 @@ pub fn destination(inventory: &Inventory, view: &View, from: &Source, to: &Sourc
     }
     let plan = view.plan.clusters.get(&id.cluster);
     let translations = plan.map(|plan| plan.translations.as_slice()).unwrap_or_default();
-    let global = translations.iter().find_map(|one| one.real.translate(&one.global, address));
-    Ok(global.unwrap_or(address))
+    Ok(Translation::abroad(translations, address))
 }
 
 fn planned<'v>(inventory: &Inventory, view: &'v View, id: &NodeId) -> Result<&'v NodePlan, Error> {

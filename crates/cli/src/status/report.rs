@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use causeway_api::{
-    Cluster, ClusterLink, ClusterSet, ClusterStatus, Kind, NodeConfig, NodeCount, conditions, loss_text,
-    rtt_text,
+    Cluster, ClusterLink, ClusterSet, ClusterStatus, Kind, NodeConfig, NodeCount, conditions, loss_average,
+    loss_text, rtt_median, rtt_text,
 };
 use causeway_model::{ClusterName, Mode, Transport};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -326,14 +326,11 @@ struct LinkSum {
 
 impl LinkSum {
     fn rtt(&self) -> Option<String> {
-        let mut times = self.microseconds.clone();
-        times.sort_unstable();
-        Some(rtt_text(*times.get(times.len() / 2)?))
+        rtt_median(self.microseconds.iter().copied()).map(rtt_text)
     }
 
     fn loss(&self) -> Option<String> {
-        let measured = i64::try_from(self.lost_per_mille.len()).ok()?;
-        self.lost_per_mille.iter().sum::<i64>().checked_div(measured).map(loss_text)
+        loss_average(self.lost_per_mille.iter().copied()).map(loss_text)
     }
 }
 

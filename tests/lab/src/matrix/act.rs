@@ -1,8 +1,5 @@
 //! Making and mending faults: one act at a time.
 
-use std::thread;
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::row::Act;
@@ -11,9 +8,6 @@ use super::users;
 use crate::deadline::wait_until;
 use crate::error::{LabError, Result};
 use crate::lab::Lab;
-
-/// How long an agent takes for a look at its kernel, by far.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Does these in order. `{gateway}` stands for `gateway`, a node of `beta`.
 pub(super) fn perform(lab: &Lab, acts: &[Act], gateway: &str) -> Result<()> {
@@ -27,8 +21,6 @@ pub(super) fn perform(lab: &Lab, acts: &[Act], gateway: &str) -> Result<()> {
             Act::Left => {
                 let what = format!("{gateway} to be used by nobody");
                 wait_until(&what, DEADLINE, || users::forgotten(lab, gateway))?;
-                // Agents look once more before they log what they have done.
-                thread::sleep(LOOK);
             }
             Act::Run(endpoint, script) => {
                 run(lab, &fill(endpoint), &fill(script))?;

@@ -74,14 +74,24 @@ pub fn all_in_groups(lab: &Lab) -> Result<std::result::Result<(), String>> {
     Ok(Ok(()))
 }
 
-/// Whether no user's kernel has a next hop over the gateway; if not, whose has. Some time after the gateway left its
-/// groups nothing is left to be done about it.
+/// What the agent of a node has logged.
+fn agent_log(lab: &Lab, id: &NodeId) -> Result<String> {
+    let path = lab.directory().join(format!("log/agent_{}_{}.log", id.cluster, id.node));
+    fs::read_to_string(&path).map_err(LabError::file("read", &path))
+}
+
+/// Whether no user's kernel has a next hop over the gateway, and its agent has said that it wrote that; if not, whose.
+/// Nothing is left to be done about the gateway then.
 pub fn forgotten(lab: &Lab, gateway: &str) -> Result<std::result::Result<(), String>> {
     let own = overlay(lab, gateway)?;
     for user in USERS {
         let shown = act::run(lab, user, "ip nexthop show protocol 197")?;
         if shown.split_whitespace().any(|word| own.iter().any(|address| word == address.to_string())) {
             return Ok(Err(format!("{user} still has a next hop over {gateway}")));
+        }
+        let log = agent_log(lab, &id(user)?)?;
+        if log.rfind(DIED).is_none_or(|death| !log[death..].contains(WROTE)) {
+            return Ok(Err(format!("the agent of {user} has not dealt with it")));
         }
     }
     Ok(Ok(()))
@@ -166,8 +176,7 @@ impl Logged {
         let mut logged = Logged::default();
         for (cluster, node) in lab.topology()?.nodes() {
             let id = cluster.node_id(node);
-            let path = lab.directory().join(format!("log/agent_{}_{}.log", id.cluster, id.node));
-            let text = fs::read_to_string(&path).map_err(LabError::file("read", &path))?;
+            let text = agent_log(lab, &id)?;
             let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
             logged.writes.insert(id.to_string(), count(WROTE));
             logged.deaths += count(DIED);

@@ -30,9 +30,15 @@ fn one_kubeconfig(lab: &Lab, servers: &[&str]) {
 
 /// Exit code and what is said.
 fn doctor(lab: &Lab, contexts: &[&str]) -> (Option<i32>, Value) {
+    doctor_with(lab, contexts, &[])
+}
+
+/// The same, with more arguments.
+fn doctor_with(lab: &Lab, contexts: &[&str], more: &[&str]) -> (Option<i32>, Value) {
     let program = Path::new(PROGRAM).with_file_name("causeway").display().to_string();
     let mut command = vec![program.as_str(), "doctor", "-o", "json", "--kubeconfig", KUBECONFIG];
     contexts.iter().for_each(|context| command.extend(["--context", context]));
+    command.extend(more);
     let output = lab.exec("underlay", &command).unwrap();
     let said = serde_json::from_str(&output.stdout);
     (output.status.code(), said.unwrap_or_else(|error| panic!("{error}: {}{}", output.stdout, output.stderr)))
@@ -62,6 +68,45 @@ fn without_rights(lab: &Lab) -> String {
     said.to_string()
 }
 
+/// How the connections of a node ended.
+fn services(said: &Value, node: &str) -> Vec<Value> {
+    let nodes = said["nodes"].as_array().unwrap();
+    let found = nodes.iter().find(|one| one["node"] == node).unwrap();
+    found["services"].as_array().cloned().unwrap_or_default()
+}
+
+/// That of each API server is tried without being named; one without endpoints is refused, and so was translated.
+fn services_of_real_kube_proxies(lab: &Lab) {
+    for server in ["east", "west"] {
+        kubectl(lab, server, &["create", "service", "clusterip", "lonely", "--tcp=80:80"]);
+    }
+    let lonely = ["east", "west"].map(|server| {
+        let address = kubectl(lab, server, &["get", "service", "lonely", "-o", "jsonpath={.spec.clusterIP}"]);
+        format!("--service={server}/{address}:80")
+    });
+    let (exit, said) = doctor_with(lab, &["east", "west"], &lonely.each_ref().map(String::as_str));
+    assert!(exit == Some(0) && codes(&said).is_empty(), "{said:#}");
+    for node in ["east/n1", "west/n1"] {
+        let tried = services(&said, node);
+        assert_eq!(tried.len(), 4, "{said:#}");
+        assert!(tried.iter().any(|one| one["name"] == "default/kubernetes"), "{said:#}");
+        assert!(tried.iter().all(|one| one["answered"] == 3), "{said:#}");
+    }
+}
+
+/// What is left when kube-proxy does not come up again after its rules are gone.
+fn without_kube_proxy(lab: &Lab) {
+    // The Service of the API server has no endpoints here: it is in the table of what is refused.
+    let script = "kill -9 $(cat /run/causeway-lab/pid/kube-proxy_west_n1)
+        for table in nat filter; do iptables -w -t $table -F KUBE-SERVICES; done";
+    in_bed(lab, "west/n1", &["sh", "-ec", script]);
+    for contexts in [&["east", "west"][..], &["west"]] {
+        let (exit, said) = doctor(lab, contexts);
+        assert!(exit == Some(1) && codes(&said) == ["CW1208"], "{said:#}");
+        assert_eq!(said["findings"][0]["subjects"], json!(["west/n1"]));
+    }
+}
+
 #[test]
 fn doctor_asks_agents_through_their_api_servers_from_both_ends_and_from_one() {
     let lab = well(
@@ -74,6 +119,7 @@ fn doctor_asks_agents_through_their_api_servers_from_both_ends_and_from_one() {
         assert!(exit == Some(0) && codes(&said).is_empty(), "{said:#}");
         assert!(said["nodes"].as_array().unwrap().iter().all(|node| node["answered"] == true), "{said:#}");
     }
+    services_of_real_kube_proxies(&lab);
     let said = without_rights(&lab);
     assert!(said.contains("CW1005") && said.contains("diagnoses"), "{said}");
     let wall = "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 drop";
@@ -84,6 +130,7 @@ fn doctor_asks_agents_through_their_api_servers_from_both_ends_and_from_one() {
         assert_eq!(said["findings"][0]["subjects"], json!(["east/n1 ↔ west/n1"]));
     }
     in_bed(&lab, "underlay", &["nft", "delete", "table", "inet", "wall"]);
+    without_kube_proxy(&lab);
     // Nothing is left of what was asked.
     for server in ["east", "west"] {
         assert_eq!(names(&lab, server, &["diagnoses", "-A"]), Vec::<String>::new());
