@@ -143,12 +143,12 @@ impl Builder<'_> {
             rules.push(rule(matches, Action::AcceptUntracked, "tunnel packets need no tracking"));
         }
         let families = self.inputs.families;
-        rules.extend(self.steady_path());
+        // What comes from a tunnel had its label cleared by the node that sent it.
+        rules.extend(self.steady_path(self.no_tunnel()));
         for family in families.iter() {
             rules.extend(self.untracked_pods(family));
         }
-        let not_in = self.overlays.iter().map(|overlay| Match::NotIn(*overlay)).collect();
-        rules.push(rule(not_in, Action::Accept, "not from a tunnel"));
+        rules.push(rule(self.no_tunnel(), Action::Accept, "not from a tunnel"));
         for family in Family::BOTH {
             if families.contains(family) {
                 rules.extend(self.arriving(family));
@@ -162,13 +162,23 @@ impl Builder<'_> {
 
     /// Linux picks a next hop of an IPv6 group by addresses and flow label, and TCP takes a new label when
     /// it retransmits (RFC 6438 §3, `sk_rethink_txhash`). A connection to a Service would then arrive at
-    /// another node than the one that translates it, and be reset.
-    fn steady_path(&mut self) -> Option<Rule> {
+    /// another node than the one that translates it, and be reset. `matches` say of which packets.
+    fn steady_path(&mut self, mut matches: Vec<Match>) -> Option<Rule> {
         let uses = self.inputs.families.contains(Family::V6);
         uses.then(|| {
-            let remote = Match::Destination(Family::V6, self.member_set(Group::Remote, Family::V6));
-            rule(vec![remote], Action::ClearFlowLabel, "one path for each connection")
+            matches.push(Match::Destination(Family::V6, self.member_set(Group::Remote, Family::V6)));
+            rule(matches, Action::ClearFlowLabel, "one path for each connection")
         })
+    }
+
+    /// What comes from no tunnel.
+    fn no_tunnel(&self) -> Vec<Match> {
+        self.overlays.iter().map(|overlay| Match::NotIn(*overlay)).collect()
+    }
+
+    /// What comes from the tunnels of this overlay, where it is known to come from some tunnel.
+    fn in_tunnel(&self, overlay: Overlay) -> Vec<Match> {
+        if self.overlays == [overlay] { Vec::new() } else { vec![Match::In(overlay)] }
     }
 
     /// Where the CNI gives nodes no prefix of their own, no node knows its pods: a request may pass
@@ -197,8 +207,8 @@ impl Builder<'_> {
             rules.push(self.foreign_source(overlay, family));
         }
         for Translation { real, global } in self.translations(family) {
-            let matches =
-                vec![Match::In(Overlay::Bridge), Match::Destination(family, Address::Within(global))];
+            let mut matches = self.in_tunnel(Overlay::Bridge);
+            matches.push(Match::Destination(family, Address::Within(global)));
             rules.push(rule(matches, Action::RewriteDestination(global, real), "global to real"));
         }
         let here = Match::Destination(family, self.member_set(Group::Here, family));
@@ -210,7 +220,7 @@ impl Builder<'_> {
     }
 
     fn foreign_source(&mut self, overlay: Overlay, family: Family) -> Rule {
-        let mut matches = vec![Match::In(overlay)];
+        let mut matches = self.in_tunnel(overlay);
         if overlay == Overlay::Bridge {
             // Several clusters send here, each from its own prefixes only.
             matches.push(Match::OtherOrigin(family, self.origins(family)));
@@ -231,7 +241,7 @@ impl Builder<'_> {
     }
 
     fn foreign_destination(&mut self, overlay: Overlay, family: Family) -> Rule {
-        let mut matches = vec![Match::In(overlay)];
+        let mut matches = self.in_tunnel(overlay);
         if (overlay, self.inputs.node.role) == (Overlay::Local, Role::Gateway) {
             matches.push(Match::Destination(family, outside(self.member_set(Group::Remote, family))));
         }
@@ -264,7 +274,7 @@ impl Builder<'_> {
             rule(matches, Action::AcceptUntracked, "tunnel packets need no tracking")
         };
         let untracked: Vec<Rule> = self.inputs.devices.iter().map(untracked).collect();
-        let rules = untracked.into_iter().chain(self.steady_path()).collect();
+        let rules = untracked.into_iter().chain(self.steady_path(Vec::new())).collect();
         chain("raw_output", ChainType::Route, Hook::Output, RAW, rules)
     }
 
