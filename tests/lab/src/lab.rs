@@ -42,7 +42,7 @@ impl Programs {
 
 /// A bed that is up. It ends when this is dropped, and also when this process dies.
 pub struct Lab {
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     made: Made,
 }
 

@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::io::Read;
+use std::path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -11,7 +12,6 @@ use super::paths::{Path, Streams};
 use super::row::{Class, Kind, Row};
 use super::run::Matrix;
 use super::users::Logged;
-use crate::daemon::own_program;
 use crate::error::{LabError, Result};
 
 pub(super) const ROWS: &[Row] = &[Row {
@@ -25,15 +25,27 @@ pub(super) const ROWS: &[Row] = &[Row {
 struct Burners(Vec<Child>);
 
 impl Burners {
-    fn start() -> Result<Burners> {
+    /// `program` is `causeway-lab`.
+    fn start(program: &path::Path) -> Result<Burners> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let mut burners = Burners(Vec::new());
         for _ in 0..processors {
-            let mut command = Command::new(own_program()?);
+            let mut command = Command::new(program);
             command.args(["inside", "burn"]).stdin(Stdio::piped());
             burners.0.push(command.spawn().map_err(LabError::run("burn"))?);
         }
         Ok(burners)
+    }
+
+    /// Ends them. Fails if one was not busy until now: nothing would have been shown.
+    fn finish(mut self) -> Result<()> {
+        for burner in &mut self.0 {
+            if let Some(status) = burner.try_wait().map_err(LabError::run("burn"))? {
+                let message = format!("it ended by itself: {status}");
+                return Err(LabError::Failed { program: "inside burn".to_owned(), message });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -65,9 +77,9 @@ pub(super) fn run(matrix: &Matrix) -> Result<Measured> {
     matrix.wait_for_groups()?;
     let logged = Logged::read(lab)?;
     let streams = Streams::start(lab, PATHS.iter().copied(), false)?;
-    let burners = Burners::start()?;
+    let burners = Burners::start(&lab.program)?;
     thread::sleep(matrix.settings.busy);
-    drop(burners);
+    burners.finish()?;
     let reports = streams.finish()?;
     let logged = Logged::read(lab)?.since(&logged);
     let mut misses = Vec::new();
