@@ -58,11 +58,13 @@ impl Report {
         &self.links
     }
 
-    /// Tells how well links carry packets.
+    /// Tells how well links carry packets, of those that carry any: what was measured before nobody answered any more
+    /// would pass for what is.
     pub fn tell(&mut self, quality: &Quality) {
         for link in &mut self.links {
-            link.rtt_microseconds = quality.rtt(&link.remote_cluster);
-            link.loss_per_mille = quality.loss(&link.remote_cluster);
+            let measured = Some(link.remote_cluster.as_str()).filter(|_| link.ready);
+            link.rtt_microseconds = measured.and_then(|remote| quality.rtt(remote));
+            link.loss_per_mille = measured.and_then(|remote| quality.loss(remote));
         }
     }
 
@@ -122,5 +124,32 @@ fn verdicts(removed: bool, result: &Result<Pass, ConvergeError>) -> Vec<Verdict>
             vec![Verdict::new(PROGRAMMED, true, "InKernel", ""), degraded]
         }
         Err(error) => vec![Verdict::new(PROGRAMMED, false, error.reason(), error.to_string())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn of_a_link_over_which_nobody_answers_no_figures_are_told_and_again_once_somebody_does() {
+        let link = |ready| LinkState {
+            remote_cluster: "b".into(),
+            ready,
+            rtt_microseconds: Some(400),
+            loss_per_mille: Some(0),
+        };
+        let mut quality = Quality::new(1, Instant::now());
+        quality.adopt(&[link(true)]);
+        let told = |ready| {
+            let mut report = Report { verdicts: Vec::new(), foreign_chains: None, links: vec![link(ready)] };
+            report.tell(&quality);
+            (report.links[0].rtt_microseconds, report.links[0].loss_per_mille)
+        };
+        assert_eq!(told(true), (Some(400), Some(0)));
+        assert_eq!(told(false), (None, None));
+        assert_eq!(told(true), (Some(400), Some(0)));
     }
 }

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use causeway_lab::machine::Machine;
 use serde::{Deserialize, Serialize};
 
+use crate::measure::Pace;
 use crate::plot;
-use crate::row::{Row, Verdict};
+use crate::row::{Row, Unit, Verdict};
 
 /// Figures that belong together.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -18,14 +19,40 @@ pub struct Section {
     pub title: String,
     /// How they were taken, where that is not plain.
     pub note: String,
+    /// How fast the machine was meanwhile, by a fixed piece of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
     /// The figures.
     pub rows: Vec<Row>,
 }
 
+/// From how much more time for the fixed work on the machine counts as slow: between two runs of it on a quiet machine lie
+/// a few percent.
+const SLOW: f64 = 1.15;
+
 impl Section {
     /// A section without figures yet.
     pub fn new(title: impl Into<String>, note: impl Into<String>) -> Section {
-        Section { title: title.into(), note: note.into(), rows: Vec::new() }
+        Section { title: title.into(), note: note.into(), pace: None, rows: Vec::new() }
+    }
+
+    /// The same, taken on a machine that went at this pace. Where that was too slow, a bound in seconds that does not hold
+    /// says nothing: it is not judged. One that holds on a slow machine holds.
+    #[must_use]
+    pub fn at(mut self, pace: Pace) -> Section {
+        let slowness = pace.slowness();
+        if slowness > SLOW {
+            let doubt = format!(
+                "a fixed piece of work took {slowness:.1} times as long as on the machine that the bound is for"
+            );
+            for row in &mut self.rows {
+                if row.unit == Unit::Seconds && row.verdict() == Verdict::Broken {
+                    row.doubt = Some(doubt.clone());
+                }
+            }
+        }
+        self.pace = Some(pace);
+        self
     }
 
     /// As Markdown; `plots` is what comes before the name of its plot.
@@ -33,6 +60,9 @@ impl Section {
         let mut text = format!("## {}\n\n", self.title);
         if !self.note.is_empty() {
             text.push_str(&format!("{}\n\n", self.note));
+        }
+        if let Some(pace) = self.pace {
+            text.push_str(&format!("Pace of the machine: {pace}.\n\n"));
         }
         if plot::svg(self).is_some() {
             text.push_str(&format!("![{}]({plots}{})\n\n", self.title, self.plot_file()));
@@ -149,6 +179,9 @@ pub fn table(section: &Section) -> String {
     let width = |column: usize| cells.iter().map(|c| c[column].chars().count()).max().unwrap_or(0);
     let (what, value, bound) = (width(0), width(1), width(2));
     let mut text = format!("{}\n", section.title);
+    if let Some(pace) = section.pace {
+        text.push_str(&format!("  at {pace}\n"));
+    }
     for [a, b, c, d] in &cells {
         let line = format!("  {a:<what$}  {b:>value$}  {c:<bound$}  {d}");
         text.push_str(line.trim_end());
@@ -160,7 +193,6 @@ pub fn table(section: &Section) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::Unit;
     use causeway_lab::machine::Watch;
 
     fn section(rows: Vec<Row>) -> Section {
@@ -182,6 +214,28 @@ mod tests {
                         \x20 apply rate     2.00×  ≥ 3.00×   DOES NOT HOLD\n\
                         \x20 object        2048 B\n";
         assert_eq!(table(&section(rows())), expected);
+    }
+
+    #[test]
+    fn on_a_slow_machine_a_broken_bound_in_seconds_is_not_judged_and_all_else_is() {
+        let rows = || {
+            vec![
+                Row::shown("too long", 2.0, Unit::Seconds).at_most(1.0),
+                Row::shown("in time", 0.5, Unit::Seconds).at_most(1.0),
+                Row::shown("too large", 2.0, Unit::Bytes).at_most(1.0),
+            ]
+        };
+        let verdicts = |section: Section| section.rows.iter().map(Row::verdict).collect::<Vec<_>>();
+        let expected = Pace::EXPECTED;
+        let quick = section(rows()).at(expected);
+        assert_eq!(verdicts(quick), [Verdict::Broken, Verdict::Holds, Verdict::Broken]);
+        let slow = section(rows()).at(Pace { read: expected.read * 2.0, ..expected });
+        assert_eq!(
+            slow.rows[0].cells()[3],
+            "not judged: a fixed piece of work took 2.0 times as long as on the machine that the bound is for"
+        );
+        assert!(slow.markdown("").contains("2.0 times as long"), "{}", slow.markdown(""));
+        assert_eq!(verdicts(slow), [Verdict::NotJudged, Verdict::Holds, Verdict::Broken]);
     }
 
     #[test]

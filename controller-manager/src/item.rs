@@ -1,6 +1,9 @@
 //! What controller-manager keeps as it should be, one thing at a time.
 
-use causeway_api::Kind;
+use causeway_api::{Kind, ObjectRef};
+use causeway_kubernetes::Update;
+
+use crate::member::WatchId;
 
 /// Something that is to be as it should.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -50,5 +53,42 @@ impl Item {
     /// Whether it is summed up from many nodes, and so not written at each change.
     pub fn is_sum(&self) -> bool {
         matches!(self, Item::ClusterStatus | Item::LinkStatus(_))
+    }
+
+    /// What changes of the hub's object may ask for.
+    pub fn of_hub(key: &ObjectRef) -> Vec<Item> {
+        let name = key.name.clone();
+        match key.kind {
+            Kind::ClusterSet | Kind::Diagnosis => Vec::new(),
+            Kind::Cluster => vec![Item::ClusterStatus],
+            Kind::ClusterNode => vec![Item::ClusterNode(name)],
+            Kind::NodeConfig => vec![Item::Copy(key.kind, name), Item::ClusterStatus],
+            Kind::ClusterLink => vec![Item::Copy(key.kind, name.clone()), Item::LinkStatus(name)],
+            Kind::PeerSlice => vec![Item::Copy(key.kind, name)],
+        }
+    }
+
+    /// Which item's writes a change of the hub's object tells of.
+    pub fn written_at_hub(key: &ObjectRef) -> Option<Item> {
+        match key.kind {
+            Kind::Cluster => Some(Item::ClusterStatus),
+            Kind::ClusterNode => Some(Item::ClusterNode(key.name.clone())),
+            Kind::ClusterLink => Some(Item::LinkStatus(key.name.clone())),
+            Kind::ClusterSet | Kind::Diagnosis | Kind::NodeConfig | Kind::PeerSlice => None,
+        }
+    }
+
+    /// Which item's writes what a watch at the member says tells of.
+    pub fn written_at_member(id: WatchId, update: &Update) -> Option<Item> {
+        let name = match update {
+            Update::Applied(object) => object.metadata.name.clone()?,
+            Update::Deleted(name) => name.name.clone(),
+            Update::Complete | Update::Trouble(_) => return None,
+        };
+        match id {
+            WatchId::Copies(kind) => Some(Item::Copy(kind, name)),
+            WatchId::Resolve => Some(Item::Resolve(name)),
+            WatchId::Nodes | WatchId::Source(_) | WatchId::Asked => None,
+        }
     }
 }

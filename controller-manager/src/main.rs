@@ -7,6 +7,7 @@ mod item;
 mod manager;
 mod member;
 mod news;
+mod requests;
 mod resting;
 mod run;
 mod statuses;

@@ -5,8 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use causeway_api::{
-    CLEANUP_FINALIZER, Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, NodeCount, ObjectRef,
-    peers_selector,
+    Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, NodeCount, ObjectRef, peers_selector,
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
@@ -30,8 +29,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::item::{Item, Rank};
 use crate::member::{COPIED, MEMBER, Member, WatchId, resource};
 use crate::news::Bulletin;
+use crate::requests::{Ended, send};
 use crate::resting::Resting;
-use crate::view::{Action, View};
+use crate::view::View;
 
 /// How many requests are under way at once at most.
 const REQUESTS: usize = 32;
@@ -51,15 +51,6 @@ pub struct Signals {
     /// New clients for the hub.
     pub clients: mpsc::Receiver<Client>,
 }
-
-/// Where a request goes.
-#[derive(Clone, Copy)]
-enum Place {
-    Hub,
-    Member,
-}
-
-type Ended = (Place, Item, Result<(), RequestError>);
 
 /// Keeps hub and member as they should be.
 pub struct Manager {
@@ -205,7 +196,7 @@ impl Manager {
         if let Update::Trouble(trouble) = &update {
             self.meter.watch_failed(&resource(id, &self.namespace).plural, trouble);
         }
-        if let Some(item) = written_at_member(id, &update) {
+        if let Some(item) = Item::written_at_member(id, &update) {
             self.queue.heard(&item);
         }
         self.member.take(id, update, spec)
@@ -231,7 +222,8 @@ impl Manager {
 
     /// Everything is to be looked at.
     fn open_all(&mut self) {
-        let hub = self.hub.objects().iter().flat_map(|object| hub_items(&object.key())).collect::<Vec<_>>();
+        let hub =
+            self.hub.objects().iter().flat_map(|object| Item::of_hub(&object.key())).collect::<Vec<_>>();
         let copies = self.member.copies.keys().map(|(kind, name)| Item::Copy(*kind, name.clone()));
         let items: Vec<Item> = copies.chain(self.member.all_nodes()).chain(hub).collect();
         self.open(items);
@@ -243,7 +235,7 @@ impl Manager {
         for change in changes {
             self.bulletin.handle(change, Instant::now());
             let key = change.key();
-            if let Some(item) = written_at_hub(&key) {
+            if let Some(item) = Item::written_at_hub(&key) {
                 self.queue.heard(&item);
             }
             self.reselect |= matches!(key.kind, Kind::NodeConfig | Kind::ClusterLink);
@@ -252,7 +244,7 @@ impl Manager {
                 self.stale = true;
                 self.open(self.member.all_nodes());
             }
-            self.open(hub_items(&key));
+            self.open(Item::of_hub(&key));
         }
     }
 
@@ -479,43 +471,6 @@ fn texts(problems: &[Problem]) -> String {
     problems.iter().map(|problem| problem.text.as_str()).collect::<Vec<_>>().join("; ")
 }
 
-/// What changes of the hub's object may ask for.
-fn hub_items(key: &ObjectRef) -> Vec<Item> {
-    let name = key.name.clone();
-    match key.kind {
-        Kind::ClusterSet | Kind::Diagnosis => Vec::new(),
-        Kind::Cluster => vec![Item::ClusterStatus],
-        Kind::ClusterNode => vec![Item::ClusterNode(name)],
-        Kind::NodeConfig => vec![Item::Copy(key.kind, name), Item::ClusterStatus],
-        Kind::ClusterLink => vec![Item::Copy(key.kind, name.clone()), Item::LinkStatus(name)],
-        Kind::PeerSlice => vec![Item::Copy(key.kind, name)],
-    }
-}
-
-/// Which item's writes a change of the hub's object tells of.
-fn written_at_hub(key: &ObjectRef) -> Option<Item> {
-    match key.kind {
-        Kind::Cluster => Some(Item::ClusterStatus),
-        Kind::ClusterNode => Some(Item::ClusterNode(key.name.clone())),
-        Kind::ClusterLink => Some(Item::LinkStatus(key.name.clone())),
-        Kind::ClusterSet | Kind::Diagnosis | Kind::NodeConfig | Kind::PeerSlice => None,
-    }
-}
-
-/// Which item's writes what a watch at the member says tells of.
-fn written_at_member(id: WatchId, update: &Update) -> Option<Item> {
-    let name = match update {
-        Update::Applied(object) => object.metadata.name.clone()?,
-        Update::Deleted(name) => name.name.clone(),
-        Update::Complete | Update::Trouble(_) => return None,
-    };
-    match id {
-        WatchId::Copies(kind) => Some(Item::Copy(kind, name)),
-        WatchId::Resolve => Some(Item::Resolve(name)),
-        WatchId::Nodes | WatchId::Source(_) | WatchId::Asked => None,
-    }
-}
-
 fn spec(hub: &Replica, name: &ClusterName) -> ClusterSpec {
     let cluster: Option<&Cluster> = hub.objects().get_as(&ObjectRef::cluster(name));
     cluster.map(|cluster| cluster.spec.clone()).unwrap_or_default()
@@ -534,31 +489,4 @@ fn ask_for_services(client: Client, namespace: String) -> BoxFuture<'static, Vec
         answers
     }
     .boxed()
-}
-
-fn send(hub: Writer, member: Writer, held: Held, item: Item, action: Action) -> BoxFuture<'static, Ended> {
-    async move {
-        let place = place(&action);
-        let result = if held.is_held() { perform(&hub, &member, action).await } else { Ok(()) };
-        (place, item, result)
-    }
-    .boxed()
-}
-
-fn place(action: &Action) -> Place {
-    match action {
-        Action::HubApply(_) | Action::HubStatus(..) | Action::HubDelete(..) => Place::Hub,
-        Action::MemberApply(_) | Action::MemberDelete(..) | Action::MemberRelease(..) => Place::Member,
-    }
-}
-
-async fn perform(hub: &Writer, member: &Writer, action: Action) -> Result<(), RequestError> {
-    match action {
-        Action::HubApply(object) => hub.apply(&object).await,
-        Action::HubStatus(key, status) => hub.apply_status(&key, &status).await,
-        Action::HubDelete(key, uid) => hub.delete(&key, uid).await,
-        Action::MemberApply(object) => member.apply(&object).await,
-        Action::MemberDelete(key, uid) => member.delete(&key, uid).await,
-        Action::MemberRelease(key, uid) => member.release(&key, uid.as_deref(), CLEANUP_FINALIZER).await,
-    }
 }

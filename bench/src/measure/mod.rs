@@ -13,6 +13,7 @@ mod sizes;
 mod stored;
 mod totals;
 mod writer;
+mod yardstick;
 
 use anyhow::Result;
 
@@ -29,6 +30,7 @@ pub use single_changes::{Change, Changed, SingleChanges};
 pub use sizes::Sizes;
 pub use totals::{Counted, Totals};
 pub use writer::{Writing, Written};
+pub use yardstick::{Pace, Yardstick};
 
 /// Does the measurement of this name; `None` if there is none.
 pub fn by_name(name: &str, input: &str) -> Option<Result<String>> {
@@ -45,6 +47,7 @@ pub fn by_name(name: &str, input: &str) -> Option<Result<String>> {
         Sizes::NAME => measure::<Sizes>(input),
         Totals::NAME => measure::<Totals>(input),
         Writing::NAME => measure::<Writing>(input),
+        Yardstick::NAME => measure::<Yardstick>(input),
         _ => return None,
     })
 }

@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::args::{Options, Suite};
+use crate::child;
+use crate::measure::Yardstick;
 use crate::report::{Report, Section, table};
 use causeway_lab::machine::Watch;
 
@@ -48,14 +50,17 @@ fn one(section: Result<Section>) -> Result<Vec<Section>> {
 /// measured is a failure of the run and keeps no other from being measured.
 ///
 /// # Errors
-/// If the report cannot be written.
+/// If the report cannot be written, or the machine's pace not measured.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let watch = Watch::start();
     let (mut sections, mut failures) = (Vec::new(), Vec::new());
     for (_, name, measure) in SECTIONS.iter().filter(|(suite, ..)| options.wants(*suite)) {
         eprintln!("measuring {name} …");
+        let before = child::run(&Yardstick)?;
         match measure(options) {
             Ok(measured) => {
+                let pace = before.between(&child::run(&Yardstick)?);
+                let measured: Vec<Section> = measured.into_iter().map(|section| section.at(pace)).collect();
                 measured.iter().for_each(|section| println!("{}", table(section)));
                 sections.extend(measured);
             }

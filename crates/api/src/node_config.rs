@@ -144,12 +144,12 @@ pub struct LinkState {
     pub remote_cluster: String,
     /// Whether at least one way to it works.
     pub ready: bool,
-    /// Round-trip time to it in microseconds, as last reported. Absent if nothing was measured.
+    /// Round-trip time to it in microseconds, as last reported. Absent if nothing was measured, and while no way works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub rtt_microseconds: Option<i64>,
     /// Share of probes to it that were lost, in thousandths, as last reported: 0 below 5. Probes to gateways that are out of
-    /// use do not count. Absent if nothing was measured.
+    /// use do not count. Absent if nothing was measured, and while no way works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub loss_per_mille: Option<i64>,

@@ -91,7 +91,8 @@ pub fn kubernetes_folder() -> PathBuf {
 /// # Panics
 /// If there is none.
 pub fn kubernetes_program(name: &str) -> PathBuf {
-    let folder = std::env::var_os("KUBEBUILDER_ASSETS").map_or_else(kubernetes_folder, PathBuf::from);
+    let named = std::env::var_os("KUBEBUILDER_ASSETS").filter(|folder| !folder.is_empty());
+    let folder = named.map_or_else(kubernetes_folder, PathBuf::from);
     let path = folder.join(name);
     assert!(path.exists(), "{} has no {name}", folder.display());
     path

@@ -28,8 +28,8 @@ pub(crate) fn binaries(version: KubernetesVersion) -> Result<PathBuf> {
     let which = match version {
         KubernetesVersion::Oldest => "oldest",
         KubernetesVersion::Newest => match std::env::var_os("KUBEBUILDER_ASSETS") {
-            Some(folder) => return Ok(PathBuf::from(folder)),
-            None => "newest",
+            Some(folder) if !folder.is_empty() => return Ok(PathBuf::from(folder)),
+            _ => "newest",
         },
     };
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

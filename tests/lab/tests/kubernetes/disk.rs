@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use causeway_lab::{Action, Fault, Lab, LabError, Stream, StreamOptions, StreamReport};
+use serde_json::Value;
 
-use crate::bed::{becomes_well, eventually, kubectl, well};
+use crate::bed::{becomes_well, eventually, get, kubectl, well};
 use crate::common::{PROGRAM, in_bed, said};
 
 const TWO: &str = "clusters: [{name: east, nodes: 2}, {name: west, nodes: 2}]";
@@ -30,15 +31,29 @@ fn logs(lab: &Lab, node: &str, text: &str, times: usize) {
     });
 }
 
-/// Waits until the plan on a node's disk leads to every pod of the other cluster's nodes.
+/// Waits until the plan on a node's disk is the one of now, and leads to every pod of the other cluster's nodes. An agent
+/// writes it a few seconds after it changed, and a clusterset that comes up changes it more than once.
 fn is_saved(lab: &Lab, node: &str) {
-    let other = lab.topology().unwrap().clusters.pop().unwrap();
-    let pods = other.nodes.into_iter().flat_map(|node| node.pod_cidrs);
+    let topology = lab.topology().unwrap();
+    let other = topology.clusters.last().unwrap();
+    let pods = other.nodes.iter().flat_map(|node| &node.pod_cidrs);
     let pods: Vec<String> = pods.map(|cidr| format!("\"{cidr}\"")).collect();
+    let (cluster, _) = node.split_once('/').unwrap();
     eventually(&format!("the plan of {node} to be on its disk"), || {
         let saved = saved(lab, node);
+        let objects = get(lab, cluster, &["-A", "nodeconfigs,clusterlinks,peerslices"]);
+        let old = saved.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|old| {
+            let same = |object: &&Value| {
+                ["/kind", "/metadata/name"].iter().all(|field| object.pointer(field) == old.pointer(field))
+            };
+            let now = objects["items"].as_array().unwrap().iter().find(same);
+            old["kind"].is_string() && now.map(|now| &now["spec"]) != Some(&old["spec"])
+        });
         let lacking: Vec<_> = pods.iter().filter(|cidr| !saved.contains(*cidr)).collect();
-        if lacking.is_empty() { Ok(()) } else { Err(format!("{lacking:?} in {saved}")) }
+        match old {
+            None if lacking.is_empty() => Ok(()),
+            old => Err(format!("without {lacking:?}, not as planned: {old:?}, in {saved}\nnow {objects}")),
+        }
     });
 }
 
@@ -68,11 +83,16 @@ fn reaches(lab: &Lab, from: &str, to: &str) -> Stream {
     stream(lab, from, to).unwrap()
 }
 
-/// Waits until nothing is lost on the way to a pod: what was sent before the network was up is.
-fn is_up(lab: &Lab, to: &str) {
+/// Waits until nothing is lost on the way from a node's pod to another: what was sent before the network was up is.
+fn is_up(lab: &Lab, node: &str, to: &str) {
     eventually("the network to be up", || {
-        let report = stream(lab, "east/n1/p1", to).and_then(Stream::finish).map_err(|e| e.to_string())?;
-        if report.lost() == 0 { Ok(()) } else { Err(format!("{report:?}")) }
+        let said = match stream(lab, &format!("{node}/p1"), to).and_then(Stream::finish) {
+            Ok(report) if report.lost() == 0 => return Ok(()),
+            Ok(report) => format!("{report:?}"),
+            Err(error) => error.to_string(),
+        };
+        let routes = in_bed(lab, node, &["ip", "route", "show", "table", "4876"]);
+        Err(format!("{said}\n{routes}\n{}", log(lab, node)))
     });
 }
 
@@ -106,7 +126,7 @@ fn a_node_that_reboots_while_nobody_answers_comes_up_from_its_disk() {
     agent.agent(Action::Start).unwrap();
     logs(&lab, "east/n1", "going by the last known state", 2);
     let streams = ["west/n1/p1", "west/n2/p1"].map(|to| {
-        is_up(&lab, to);
+        is_up(&lab, "east/n1", to);
         reaches(&lab, "east/n1/p1", to)
     });
     let said = ready(&lab, "east/n1");
@@ -178,7 +198,7 @@ fn a_full_disk_and_a_damaged_file_are_told_and_harm_nothing() {
     lose_kernel_state(&lab, node);
     agent.agent(Action::Start).unwrap();
     logs(&lab, node, "going by the last known state", 1);
-    is_up(&lab, "west/n1/p1");
+    is_up(&lab, node, "west/n1/p1");
 
     // A damaged one leaves the kernel as it is.
     agent.agent(Action::Kill).unwrap();
