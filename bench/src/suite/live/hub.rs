@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use causeway_lab::{Action, Fault, wait_until};
+use serde_json::{Value, json};
 
 use super::{Bed, LIMIT};
 use crate::args::Options;
@@ -18,8 +19,6 @@ use crate::suite::plan::grouped;
 /// If the bed does not come up.
 pub fn hub(options: &Options) -> Result<Section> {
     const CLUSTERS: u32 = 20;
-    /// Numbers of nodes of a cluster; their /28s are a /15.
-    const NUMBERS: u32 = 1 << 13;
     let count = if options.quick { 1_000 } else { options.hub_nodes.get().min(CLUSTERS * NUMBERS) };
     let note = format!(
         "{} ClusterNodes of {CLUSTERS} clusters at the hub's API server, written while network-manager is away. Start: it is \
@@ -33,13 +32,8 @@ pub fn hub(options: &Options) -> Result<Section> {
     let each = count / CLUSTERS;
     let names: Vec<String> = (0..CLUSTERS).map(|cluster| format!("simulated-{cluster}")).collect();
     let namespace = |name: &str| format!("causeway-cluster-{name}");
-    for (cluster, name) in (0..).zip(&names) {
-        let pods = std::net::Ipv4Addr::from((10u32 << 24 | 1 << 23) + ((cluster * NUMBERS) << 4));
-        let cluster_object = serde_json::json!({
-            "apiVersion": "causeway.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name},
-            "spec": {"ipFamilies": ["IPv4"], "podCIDRs": [format!("{pods}/15")]},
-        });
-        bed.create("hub", &cluster_object)?;
+    for (number, name) in (0..).zip(&names) {
+        bed.create("hub", &cluster(name, number, "P2P"))?;
         wait_until("the namespace of a cluster", LIMIT, || {
             Ok(bed
                 .kubectl("hub", &["get", "namespace", &namespace(name)])
@@ -94,5 +88,37 @@ pub fn hub(options: &Options) -> Result<Section> {
         .push(Row::shown("writes of that start", bed.writes("hub")? - before, Unit::Count).at_most(0.0));
     section.rows.push(Row::shown("memory then", resident, Unit::Bytes));
     section.rows.push(Row::shown("its peak", peak, Unit::Bytes).at_most(1024.0 * MIB));
+    let what = format!("`causeway plan` of another mode for a cluster, {nodes} ClusterNodes");
+    section
+        .rows
+        .push(Row::shown(what, plan(&bed, cluster(&names[0], 0, "Gateway"))?, Unit::Seconds).at_most(5.0));
     Ok(section)
+}
+
+/// Numbers of nodes of a cluster; their /28s are a /15.
+const NUMBERS: u32 = 1 << 13;
+
+/// The Cluster of that number.
+fn cluster(name: &str, number: u32, mode: &str) -> Value {
+    let pods = std::net::Ipv4Addr::from((10u32 << 24 | 1 << 23) + ((number * NUMBERS) << 4));
+    json!({
+        "apiVersion": "causeway.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name},
+        "spec": {"mode": mode, "ipFamilies": ["IPv4"], "podCIDRs": [format!("{pods}/15")]},
+    })
+}
+
+/// Seconds that the command line needs to say what a change would do.
+fn plan(bed: &Bed, change: Value) -> Result<f64> {
+    let program = std::env::current_exe()?.with_file_name("causeway").display().to_string();
+    let hub = "/run/causeway-lab/kubernetes/hub-admin.conf";
+    let (change, shell) = (change.to_string(), r#"printf %s "$0" | "$@""#);
+    let began = Instant::now();
+    let output = bed
+        .lab
+        .exec("underlay", &["sh", "-c", shell, &change, &program, "plan", "--kubeconfig", hub, "-f", "-"])?;
+    let took = began.elapsed().as_secs_f64();
+    if !output.stdout.contains("simulated-0") {
+        bail!("causeway plan: {}{}", output.stdout, output.stderr);
+    }
+    Ok(took)
 }
