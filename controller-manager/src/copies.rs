@@ -129,8 +129,9 @@ pub fn copy(object: &Object, namespace: &str, asked: Option<&str>) -> Object {
         Object::NodeConfig(copy) => *copy = NodeConfig { metadata, status: None, spec: copy.spec.clone() },
         Object::ClusterLink(copy) => (copy.metadata, copy.status) = (metadata, None),
         Object::PeerSlice(copy) => (copy.metadata, copy.status) = (metadata, None),
+        Object::Diagnosis(copy) => (copy.metadata, copy.status) = (metadata, None),
         // Facts and what people write are not copied.
-        Object::ClusterSet(_) | Object::Cluster(_) | Object::ClusterNode(_) | Object::Diagnosis(_) => {}
+        Object::ClusterSet(_) | Object::Cluster(_) | Object::ClusterNode(_) => {}
     }
     copy
 }

@@ -18,6 +18,8 @@ pub enum Item {
     Copy(Kind, String),
     /// Its part of a ClusterLink's status at the hub, by remote cluster.
     LinkStatus(String),
+    /// What a node's agent found when a test was asked for at the hub.
+    Answer(String),
 }
 
 /// When an item's turn is. Whatever has a lower rank is finished first.
@@ -46,7 +48,7 @@ impl Item {
             Item::Copy(..) if gone => Rank::Removals,
             Item::Copy(Kind::NodeConfig, _) => Rank::Roles,
             Item::Copy(..) => Rank::Peers,
-            Item::LinkStatus(_) => Rank::Statuses,
+            Item::LinkStatus(_) | Item::Answer(_) => Rank::Statuses,
         }
     }
 
@@ -59,12 +61,13 @@ impl Item {
     pub fn of_hub(key: &ObjectRef) -> Vec<Item> {
         let name = key.name.clone();
         match key.kind {
-            Kind::ClusterSet | Kind::Diagnosis => Vec::new(),
+            Kind::ClusterSet => Vec::new(),
             Kind::Cluster => vec![Item::ClusterStatus],
             Kind::ClusterNode => vec![Item::ClusterNode(name)],
             Kind::NodeConfig => vec![Item::Copy(key.kind, name), Item::ClusterStatus],
             Kind::ClusterLink => vec![Item::Copy(key.kind, name.clone()), Item::LinkStatus(name)],
             Kind::PeerSlice => vec![Item::Copy(key.kind, name)],
+            Kind::Diagnosis => vec![Item::Copy(key.kind, name.clone()), Item::Answer(name)],
         }
     }
 
@@ -74,7 +77,8 @@ impl Item {
             Kind::Cluster => Some(Item::ClusterStatus),
             Kind::ClusterNode => Some(Item::ClusterNode(key.name.clone())),
             Kind::ClusterLink => Some(Item::LinkStatus(key.name.clone())),
-            Kind::ClusterSet | Kind::Diagnosis | Kind::NodeConfig | Kind::PeerSlice => None,
+            Kind::Diagnosis => Some(Item::Answer(key.name.clone())),
+            Kind::ClusterSet | Kind::NodeConfig | Kind::PeerSlice => None,
         }
     }
 
@@ -88,7 +92,8 @@ impl Item {
         match id {
             WatchId::Copies(kind) => Some(Item::Copy(kind, name)),
             WatchId::Resolve => Some(Item::Resolve(name)),
-            WatchId::Nodes | WatchId::Source(_) | WatchId::Asked => None,
+            WatchId::Asked => Some(Item::Copy(Kind::Diagnosis, name)),
+            WatchId::Nodes | WatchId::Source(_) => None,
         }
     }
 }

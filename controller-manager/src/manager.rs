@@ -106,6 +106,7 @@ impl Manager {
         for kind in [Kind::ClusterNode, Kind::NodeConfig, Kind::ClusterLink] {
             hub.select(kind, own.clone());
         }
+        hub.select_if_served(Kind::Diagnosis, own);
         let mut watches = Watches::new(member_writer.client().clone());
         let ids =
             COPIED.map(WatchId::Copies).into_iter().chain([WatchId::Nodes, WatchId::Resolve, WatchId::Asked]);

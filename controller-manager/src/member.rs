@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use causeway_api::{ClusterNode, ClusterNodeResolve, ClusterSpec, GROUP, Kind, Object, VERSION};
+use causeway_api::{
+    ClusterNode, ClusterNodeResolve, ClusterSpec, Diagnosis, DiagnosisStatus, GROUP, Kind, Object, VERSION,
+};
 use causeway_discovery::{Found, Source, SourceId, sources};
 use causeway_kubernetes::{
     DynamicObject, ObjectName, Problem, Resource, Trouble, Update, problems, read_object,
@@ -44,6 +46,15 @@ pub struct Resolved {
     pub uid: Option<String>,
 }
 
+/// What a node's agent was asked to test, and what it found.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Asked {
+    /// Which request it is.
+    pub request: String,
+    /// What was found.
+    pub answer: Option<DiagnosisStatus>,
+}
+
 /// What is known of the cluster.
 #[derive(Debug, Default)]
 pub struct Member {
@@ -53,8 +64,8 @@ pub struct Member {
     pub copies: BTreeMap<(Kind, String), Copied>,
     /// What agents found, by node.
     pub resolved: BTreeMap<String, Resolved>,
-    /// The requests of tests, by node.
-    pub asked: BTreeMap<String, String>,
+    /// The requests of tests, by node. Those that were asked for at the hub are copies, too.
+    pub asked: BTreeMap<String, Asked>,
     complete: BTreeSet<WatchId>,
     troubles: BTreeMap<WatchId, Trouble>,
 }
@@ -95,6 +106,11 @@ impl Member {
     /// Whether all copies are known.
     pub fn has_copies(&self) -> bool {
         COPIED.iter().all(|kind| self.has(WatchId::Copies(*kind)))
+    }
+
+    /// Whether all copies of this kind are known.
+    pub fn has_copies_of(&self, kind: Kind) -> bool {
+        self.has(if kind == Kind::Diagnosis { WatchId::Asked } else { WatchId::Copies(kind) })
     }
 
     /// What keeps watches from going on. A source that is not there is none: few CNIs have all. Nor is one
@@ -164,13 +180,7 @@ impl Member {
             }
             WatchId::Copies(kind) => {
                 let copied = read_object(kind, object).ok().and_then(|object| Copied::of(&object));
-                let key = (kind, name);
-                let before = match copied {
-                    Some(copied) => self.copies.insert(key.clone(), copied),
-                    None => self.copies.remove(&key),
-                };
-                let after = self.copies.get(&key);
-                if before.as_ref() == after { Vec::new() } else { copy_items(&key, [before.as_ref(), after]) }
+                self.copied((kind, name), copied)
             }
             WatchId::Resolve => {
                 let Ok(Object::ClusterNode(node)) = read_object(Kind::ClusterNode, object) else {
@@ -180,14 +190,28 @@ impl Member {
                 node_items(&name)
             }
             WatchId::Asked => {
-                let request =
-                    object.data.pointer("/spec/request").and_then(Value::as_str).unwrap_or_default();
+                let Ok(object) = read_object(Kind::Diagnosis, object) else { return Vec::new() };
+                let mut items = self.copied((Kind::Diagnosis, name.clone()), Copied::of(&object));
+                let Object::Diagnosis(Diagnosis { spec, status, .. }) = object else { return items };
+                let asked = Asked { request: spec.request, answer: status };
+                let before = self.asked.insert(name.clone(), asked).unwrap_or_default();
+                let after = &self.asked[&name];
                 // The answer changes the object too.
-                let before = self.asked.insert(name.clone(), request.to_owned());
-                let changed = before.as_deref() != Some(request);
-                if changed { vec![Item::Copy(Kind::NodeConfig, name)] } else { Vec::new() }
+                items.extend((before.answer != after.answer).then(|| Item::Answer(name.clone())));
+                items.extend((before.request != after.request).then_some(Item::Copy(Kind::NodeConfig, name)));
+                items
             }
         }
+    }
+
+    /// A copy is like this now; `None`: there is none.
+    fn copied(&mut self, key: (Kind, String), copied: Option<Copied>) -> Vec<Item> {
+        let before = match copied {
+            Some(copied) => self.copies.insert(key.clone(), copied),
+            None => self.copies.remove(&key),
+        };
+        let after = self.copies.get(&key);
+        if before.as_ref() == after { Vec::new() } else { copy_items(&key, [before.as_ref(), after]) }
     }
 
     fn deleted(&mut self, id: WatchId, ObjectName { namespace, name }: ObjectName) -> Vec<Item> {
@@ -212,7 +236,9 @@ impl Member {
             }
             WatchId::Asked => {
                 self.asked.remove(&name);
-                vec![Item::Copy(Kind::NodeConfig, name)]
+                self.copies.remove(&(Kind::Diagnosis, name.clone()));
+                // One that is asked for at the hub may have waited for this one.
+                vec![Item::Copy(Kind::Diagnosis, name.clone()), Item::Copy(Kind::NodeConfig, name)]
             }
         }
     }
@@ -339,29 +365,46 @@ mod tests {
         assert_eq!(member.problems().len(), 0);
     }
 
+    fn diagnosis(labels: Value, request: &str, status: Value) -> Update {
+        let object = serde_json::from_value(serde_json::json!({
+            "apiVersion": causeway_api::API_VERSION, "kind": "Diagnosis", "metadata": {"name": "n1", "labels": labels},
+            "spec": {"request": request}, "status": status,
+        }));
+        Update::Applied(Box::new(object.unwrap()))
+    }
+
     #[test]
     fn a_request_for_a_test_is_passed_on_once_and_its_answer_is_none() {
         let (mut member, spec) = (Member::default(), ClusterSpec::default());
-        let diagnosis = |request: &str, status: serde_json::Value| {
-            let object = serde_json::from_value(serde_json::json!({
-                "apiVersion": causeway_api::API_VERSION, "kind": "Diagnosis", "metadata": {"name": "n1"},
-                "spec": {"request": request}, "status": status,
-            }));
-            Update::Applied(Box::new(object.unwrap()))
+        let mut items = |update| member.take(WatchId::Asked, update, &spec);
+        let (config, test) =
+            (Item::Copy(Kind::NodeConfig, "n1".to_owned()), Item::Copy(Kind::Diagnosis, "n1".to_owned()));
+        let answer = Item::Answer("n1".to_owned());
+        let of = |request: &str, answered: &str| {
+            diagnosis(Value::Null, request, serde_json::json!({"request": answered}))
         };
-        let copy = || vec![Item::Copy(Kind::NodeConfig, "n1".to_owned())];
-        assert_eq!(member.take(WatchId::Asked, diagnosis("1", serde_json::json!({})), &spec), copy());
-        assert_eq!(
-            member.take(WatchId::Asked, diagnosis("1", serde_json::json!({"request": "1"})), &spec),
-            []
-        );
-        assert_eq!(
-            member.take(WatchId::Asked, diagnosis("2", serde_json::json!({"request": "1"})), &spec),
-            copy()
-        );
+        assert_eq!(items(diagnosis(Value::Null, "1", Value::Null)), [config.clone()]);
+        assert_eq!(items(of("1", "1")), [answer]);
+        assert_eq!(items(of("1", "1")), []);
+        assert_eq!(items(of("2", "1")), [config.clone()]);
         let gone = Update::Deleted(ObjectName { namespace: None, name: "n1".to_owned() });
-        assert_eq!(member.take(WatchId::Asked, gone, &spec), copy());
+        assert_eq!(items(gone), [test, config], "one that is asked for at the hub may have waited");
         assert!(member.asked.is_empty());
+    }
+
+    #[test]
+    fn a_request_of_the_hub_is_a_copy_and_one_of_the_member_is_none() {
+        let (mut member, spec) = (Member::default(), ClusterSpec::default());
+        let key = (Kind::Diagnosis, "n1".to_owned());
+        member.take(WatchId::Asked, diagnosis(Value::Null, "1", Value::Null), &spec);
+        assert!(!member.copies.contains_key(&key) && member.asked["n1"].request == "1");
+        let labels = serde_json::json!({causeway_api::COPIED_LABEL: "true"});
+        let items = member.take(WatchId::Asked, diagnosis(labels, "2", Value::Null), &spec);
+        assert!(items.contains(&Item::Copy(Kind::Diagnosis, "n1".to_owned())), "{items:?}");
+        assert!(member.copies.contains_key(&key) && member.asked["n1"].request == "2");
+        let gone = Update::Deleted(ObjectName { namespace: None, name: "n1".to_owned() });
+        member.take(WatchId::Asked, gone, &spec);
+        assert!(!member.copies.contains_key(&key));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use causeway_api::{
-    Cluster, ClusterLink, ClusterNode, ClusterNodeResolve, ClusterNodeSpec, Kind, NodeConfig, Object,
-    ObjectRef, Objects, StatusWriter, UnderlaySource, own_status,
+    Cluster, ClusterLink, ClusterNode, ClusterNodeResolve, ClusterNodeSpec, Diagnosis, Kind, NodeConfig,
+    Object, ObjectRef, Objects, StatusWriter, UnderlaySource, own_status,
 };
 use causeway_discovery::{ClusterFindings, Cni};
 use causeway_model::{ClusterName, SHARED_NAMESPACE, cluster_namespace};
@@ -92,6 +92,7 @@ impl View<'_> {
             Item::Resolve(name) => self.resolve(cluster, name),
             Item::Copy(kind, name) => self.copy(*kind, name),
             Item::LinkStatus(remote) => self.link_status(remote),
+            Item::Answer(node) => self.answer(node),
         }
     }
 
@@ -138,6 +139,16 @@ impl View<'_> {
         let status = statuses::link(&before, remote, &self.reports(), self.now);
         let wanted: Object = ClusterLink { status: Some(status), ..link.clone() }.into();
         self.status(&link.clone().into(), &wanted)
+    }
+
+    /// What an agent answered to the request at the hub, and to no other.
+    fn answer(&self, node: &str) -> Option<Action> {
+        self.member.copies.get(&(Kind::Diagnosis, node.to_owned()))?;
+        let request: &Diagnosis = self.hub.get_as(&self.own(Kind::Diagnosis, node))?;
+        let answer = self.member.asked.get(node)?.answer.as_ref()?;
+        let news = answer.request == request.spec.request && request.status.as_ref() != Some(answer);
+        let status = serde_json::to_value(answer).ok().filter(|_| news)?;
+        Some(Action::HubStatus(self.own(Kind::Diagnosis, node), status))
     }
 
     fn status(&self, is: &Object, wanted: &Object) -> Option<Action> {
@@ -197,11 +208,15 @@ impl View<'_> {
     }
 
     fn copy(&self, kind: Kind, name: &str) -> Option<Action> {
-        if !self.hub_complete || !self.member.has(WatchId::Copies(kind)) {
+        if !self.hub_complete || !self.member.has_copies_of(kind) {
             return None;
         }
         let key = ObjectRef { kind, namespace: Some(self.namespace.to_owned()), name: name.to_owned() };
         let is = self.member.copies.get(&(kind, name.to_owned()));
+        if kind == Kind::Diagnosis && is.is_none() && self.member.asked.contains_key(name) {
+            // Somebody asks the node for a test by the member's API server, and is done soon.
+            return None;
+        }
         match (self.original(kind, name), is) {
             (_, Some(is)) if is.deleting => {
                 // Its node cleans up; if it is to take part again, it does so with a new copy.
@@ -211,7 +226,7 @@ impl View<'_> {
             }
             (Some(original), is) => {
                 let asked = self.member.asked.get(name).filter(|_| kind == Kind::NodeConfig);
-                let wanted = copy(original, self.namespace, asked.map(String::as_str));
+                let wanted = copy(original, self.namespace, asked.map(|asked| asked.request.as_str()));
                 let same = is.is_some_and(|is| is.fingerprint == fingerprint(&wanted));
                 (!same).then(|| Action::MemberApply(Box::new(wanted)))
             }
@@ -244,17 +259,73 @@ mod tests {
 
     use super::*;
     use crate::member::COPIED;
+    use causeway_api::ClusterSpec;
     use causeway_kubernetes::Update;
+
+    fn object(kind: Kind, metadata: Value, spec: Value) -> Arc<Object> {
+        let object = json!({
+            "apiVersion": causeway_api::API_VERSION, "kind": kind.as_str(), "metadata": metadata, "spec": spec,
+        });
+        Arc::new(Object::deserialize(kind, object).unwrap())
+    }
+
+    fn view<'a>(
+        name: &'a ClusterName,
+        hub: &'a Objects,
+        hub_complete: bool,
+        member: &'a Member,
+        now: &'a Time,
+    ) -> View<'a> {
+        View { name, namespace: "causeway-system", hub, hub_complete, member, found: None, cni: None, now }
+    }
+
+    #[test]
+    fn a_test_that_is_asked_for_at_the_hub_is_copied_and_only_its_own_answer_goes_back() {
+        let name: ClusterName = "east".parse().unwrap();
+        let own = || json!({"name": "n1", "namespace": cluster_namespace(&name)});
+        let hub: Objects = [
+            object(Kind::Cluster, json!({"name": "east"}), json!({})),
+            object(Kind::Diagnosis, own(), json!({"request": "7"})),
+        ]
+        .into_iter()
+        .collect();
+        let (mut member, now) = (Member::default(), Time(Timestamp::UNIX_EPOCH));
+        let (test, answer) = (Item::Copy(Kind::Diagnosis, "n1".to_owned()), Item::Answer("n1".to_owned()));
+        assert_eq!(
+            view(&name, &hub, true, &member, &now).action(&test),
+            None,
+            "what is there is not known yet"
+        );
+        member.take(WatchId::Asked, Update::Complete, &ClusterSpec::default());
+        let Some(Action::MemberApply(copy)) = view(&name, &hub, true, &member, &now).action(&test) else {
+            panic!("it is to be copied");
+        };
+        let mut tell = |mut object: Value, status: Value| {
+            object["status"] = status;
+            let object = serde_json::from_value(object).unwrap();
+            member.take(WatchId::Asked, Update::Applied(Box::new(object)), &ClusterSpec::default());
+            let view = view(&name, &hub, true, &member, &now);
+            (view.action(&test), view.action(&answer))
+        };
+        let copy = serde_json::to_value(&*copy).unwrap();
+        assert_eq!(tell(copy.clone(), Value::Null), (None, None));
+        assert_eq!(tell(copy.clone(), json!({"request": "6"})), (None, None));
+        let (_, told) = tell(copy.clone(), json!({"request": "7"}));
+        let key = ObjectRef {
+            kind: Kind::Diagnosis,
+            namespace: Some(cluster_namespace(&name)),
+            name: "n1".to_owned(),
+        };
+        assert_eq!(told, Some(Action::HubStatus(key, json!({"request": "7"}))));
+        // One that somebody asks for here is neither replaced nor told at the hub.
+        let mut theirs = copy;
+        theirs["metadata"]["labels"] = Value::Null;
+        assert_eq!(tell(theirs, json!({"request": "7"})), (None, None));
+    }
 
     #[test]
     fn a_link_is_not_told_as_down_before_the_nodes_of_the_cluster_are_known() {
         let name: ClusterName = "east".parse().unwrap();
-        let object = |kind: Kind, metadata: Value, spec: Value| {
-            let object = json!({
-                "apiVersion": causeway_api::API_VERSION, "kind": kind.as_str(), "metadata": metadata, "spec": spec,
-            });
-            Arc::new(Object::deserialize(kind, object).unwrap())
-        };
         let link = json!({"sourceCluster": "east", "remoteCluster": "west", "via": "Nodes", "prefixes": []});
         let hub: Objects = [
             object(Kind::Cluster, json!({"name": "east"}), json!({})),
@@ -268,17 +339,7 @@ mod tests {
         }
         let now = Time(Timestamp::UNIX_EPOCH);
         let action = |hub_complete| {
-            let view = View {
-                name: &name,
-                namespace: "causeway-system",
-                hub: &hub,
-                hub_complete,
-                member: &member,
-                found: None,
-                cni: None,
-                now: &now,
-            };
-            view.action(&Item::LinkStatus("west".to_owned()))
+            view(&name, &hub, hub_complete, &member, &now).action(&Item::LinkStatus("west".to_owned()))
         };
         assert_eq!(action(false), None);
         assert!(matches!(action(true), Some(Action::HubStatus(..))));

@@ -21,7 +21,7 @@ use crate::text::Ip;
     category = "causeway",
     status = "DiagnosisStatus",
     derive = "PartialEq",
-    doc = "What one node's agent is asked to test, named like the node, and the evidence that it found. Written by `causeway doctor`; status by the node's agent.",
+    doc = "What one node's agent is asked to test, named like the node, and the evidence that it found. Written by `causeway doctor`, at the member or at the hub, from where controller-manager passes it on; status by the node's agent, at the hub by controller-manager.",
     printcolumn(
         name = "Request",
         type_ = "string",

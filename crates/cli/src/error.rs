@@ -141,7 +141,7 @@ pub enum Error {
     },
     /// An API server holds no node of a linked cluster.
     #[error(
-        "{at} holds no NodeConfig in causeway-system: it is no linked cluster, or its controller-manager has not run yet; choose one with --context"
+        "{at} holds no NodeConfig that can be used: it is neither a linked cluster nor the hub of some, or they have not been planned yet; choose one with --context"
     )]
     NotAMember {
         /// How the API server is called.

@@ -205,6 +205,11 @@ impl RequestError {
         matches!(self.cause, Cause::NotFound(_))
     }
 
+    /// Whether whoever asked may not do it.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.cause, Cause::Trouble(Trouble::Forbidden(_)))
+    }
+
     /// Whether the server will refuse the same again.
     pub fn is_invalid(&self) -> bool {
         matches!(self.cause, Cause::Invalid(_))

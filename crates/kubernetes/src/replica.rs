@@ -44,6 +44,8 @@ impl Selection {
 pub struct Replica {
     watches: Watches<Kind>,
     selections: BTreeMap<Kind, Selection>,
+    /// Kinds that an API server need not have.
+    optional: BTreeSet<Kind>,
     objects: Objects,
     /// Whether objects are kept, or only passed on.
     keeps: bool,
@@ -60,6 +62,7 @@ impl Replica {
         Replica {
             watches: Watches::new(client),
             selections: BTreeMap::new(),
+            optional: BTreeSet::new(),
             objects: Objects::default(),
             keeps: true,
             incomplete: BTreeSet::new(),
@@ -91,6 +94,13 @@ impl Replica {
         self.watches.watch(kind, &selection.resource(kind));
         self.selections.insert(kind, selection);
         self.incomplete.insert(kind);
+    }
+
+    /// Keeps objects of `kind` where the API server has them and shows them: one of another version may do neither, and then
+    /// there are none.
+    pub fn select_if_served(&mut self, kind: Kind, selection: Selection) {
+        self.optional.insert(kind);
+        self.select(kind, selection);
     }
 
     /// Goes on with another client, as after a change of credentials.
@@ -165,6 +175,12 @@ impl Replica {
                 self.incomplete.remove(&kind);
                 None
             }
+            Update::Trouble(Trouble::NotServed(_) | Trouble::Forbidden(_))
+                if self.optional.contains(&kind) =>
+            {
+                self.incomplete.remove(&kind);
+                None
+            }
             Update::Trouble(trouble) => {
                 self.meter.watch_failed(kind.plural(), &trouble);
                 self.troubles.insert(kind, trouble);
@@ -203,4 +219,28 @@ pub fn read_object(kind: Kind, object: DynamicObject) -> Result<Object, serde_js
         fields.insert("metadata".to_owned(), serde_json::to_value(metadata)?);
     }
     Object::deserialize(kind, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kind_that_an_api_server_need_not_have_keeps_nothing_waiting_and_is_no_problem() {
+        let config = kube_client::Config::new("http://127.0.0.1:9".parse().unwrap());
+        let mut replica = Replica::new(Client::try_from(config).unwrap());
+        replica.select(Kind::Cluster, Selection::default());
+        replica.select_if_served(Kind::Diagnosis, Selection::default());
+        replica.take(Kind::Cluster, Update::Complete);
+        assert!(!replica.is_complete());
+        for absent in [Trouble::NotServed("no".to_owned()), Trouble::Forbidden("no".to_owned())] {
+            replica.take(Kind::Diagnosis, Update::Trouble(absent.clone()));
+            assert!(replica.is_complete() && !replica.is_troubled());
+            replica.take(Kind::Cluster, Update::Trouble(absent));
+            assert_eq!(replica.problems("").len(), 1, "others are needed");
+            replica.take(Kind::Cluster, Update::Complete);
+        }
+        replica.take(Kind::Diagnosis, Update::Trouble(Trouble::Unreachable("gone".to_owned())));
+        assert_eq!(replica.problems("").len(), 1, "that says nothing of the kind");
+    }
 }

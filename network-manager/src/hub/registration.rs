@@ -294,6 +294,8 @@ pub fn manifests(name: &ClusterName) -> Vec<Value> {
                 rule(group, &["clusternodes"], &["get", "list", "watch", "create", "patch", "delete"]),
                 rule(group, &["nodeconfigs", "clusterlinks"], &read),
                 rule(group, &["clusterlinks/status"], &["get", "patch"]),
+                rule(group, &["diagnoses"], &read),
+                rule(group, &["diagnoses/status"], &["get", "patch"]),
                 named("", &["serviceaccounts/token"], &["create"], "controller-manager"),
             ]}),
         ),

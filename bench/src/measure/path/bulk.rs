@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::namespace::{processors, within};
-use super::{Path, Placement, servers};
+use super::{Path, servers};
 use crate::child::{Measurement, Place};
 use causeway_lab::machine::busy_seconds;
 use causeway_pathbench::schedule::{Turn, schedule};
@@ -21,8 +21,6 @@ pub struct Bulk {
     pub paths: Vec<Path>,
     /// TCP connections at once.
     pub streams: u32,
-    /// Where the ends run.
-    pub placement: Placement,
     /// Bytes of a transfer.
     pub bytes: u64,
     /// How often each path has its turn.
@@ -53,10 +51,7 @@ impl Measurement for Bulk {
     type Outcome = Vec<Transfer>;
 
     fn measure(&self) -> Result<Vec<Transfer>> {
-        let (first, last) = match (self.placement, processors()?) {
-            (Placement::OneProcessor, (first, _)) => (first, first),
-            (Placement::TwoProcessors, both) => both,
-        };
+        let (first, last) = processors()?;
         let affinity = format!("{last},{first}");
         let _servers: Vec<Server> =
             servers(&self.paths).into_iter().map(Server::start).collect::<Result<_>>()?;

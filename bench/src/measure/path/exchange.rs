@@ -3,8 +3,8 @@
 //! Client and server are threads of this process, so nothing but the network is between them. Round trips are
 //! timed one by one; the median of a slice is little moved by what else runs on the machine.
 
-use std::io::{Read, Write};
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,6 +50,11 @@ pub enum Mode {
         /// What carries them.
         protocol: Protocol,
         /// Bytes of a request and of an answer; they fit into one packet.
+        bytes: usize,
+    },
+    /// So many bytes on one TCP connection, and one byte back when all of them have come: what one stream carries.
+    Block {
+        /// Bytes of a request; many segments.
         bytes: usize,
     },
     /// A TCP connection for each request of one byte, from its opening to its end.
@@ -134,8 +139,20 @@ impl Exchanges {
                 })
             }
             Mode::Exchange { protocol: Protocol::Udp, bytes } => ask_by_datagram(to, bytes)?,
+            Mode::Block { bytes } => {
+                let (mut stream, block) = (connect(to)?, vec![1; bytes]);
+                Box::new(move || {
+                    stream.write_all(&block)?;
+                    Ok(stream.read_exact(&mut [0])?)
+                })
+            }
         };
-        let prime = if self.mode == Mode::Connect { 2 } else { PRIME };
+        let prime = match self.mode {
+            Mode::Exchange { .. } => PRIME,
+            // The congestion window is open by then.
+            Mode::Block { .. } => PRIME / 10,
+            Mode::Connect => 2,
+        };
         (0..prime).try_for_each(|_| ask())?;
         let cpu = || Ok::<f64, anyhow::Error>(thread_time()?.as_secs_f64() + server.processor_time()?);
         let (before, began) = (cpu()?, Instant::now());
@@ -199,8 +216,11 @@ impl Server {
         thread::spawn(move || {
             let _ = match mode {
                 Mode::Exchange { protocol: Protocol::Udp, .. } => serve_datagrams(&name, cpu, &tell),
-                Mode::Exchange { .. } => serve_connections(&name, cpu, false, &tell),
-                Mode::Connect => serve_connections(&name, cpu, true, &tell),
+                Mode::Exchange { .. } => serve_connections(&name, cpu, echo, &tell),
+                Mode::Block { bytes } => {
+                    serve_connections(&name, cpu, |stream| acknowledge(stream, bytes), &tell)
+                }
+                Mode::Connect => serve_connections(&name, cpu, echo_once, &tell),
             }
             .map_err(|error| tell.send(Err(error)));
         });
@@ -235,20 +255,44 @@ fn serve_datagrams(namespace: &str, cpu: usize, listening: &Listening) -> Result
     }
 }
 
-fn serve_connections(namespace: &str, cpu: usize, once: bool, listening: &Listening) -> Result<()> {
+fn serve_connections(
+    namespace: &str,
+    cpu: usize,
+    serve: impl Fn(&mut TcpStream) -> io::Result<()>,
+    listening: &Listening,
+) -> Result<()> {
     enter(namespace)?;
     pin(cpu)?;
     let listener = TcpListener::bind(any())?;
     let _ = listening.send(Ok(nix::unistd::gettid()));
-    let mut buffer = [0; 4096];
     loop {
         let (mut stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
         // A client that went away ends its connection, not the server.
-        while let Ok(length @ 1..) = stream.read(&mut buffer) {
-            if stream.write_all(&buffer[..length]).is_err() || once {
-                break;
-            }
+        let _ = serve(&mut stream);
+    }
+}
+
+fn echo(stream: &mut TcpStream) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(()),
+            length => stream.write_all(&buffer[..length])?,
         }
+    }
+}
+
+fn echo_once(stream: &mut TcpStream) -> io::Result<()> {
+    let mut byte = [0];
+    stream.read_exact(&mut byte)?;
+    stream.write_all(&byte)
+}
+
+fn acknowledge(stream: &mut TcpStream, bytes: usize) -> io::Result<()> {
+    let mut block = vec![0; bytes];
+    loop {
+        stream.read_exact(&mut block)?;
+        stream.write_all(&[1])?;
     }
 }

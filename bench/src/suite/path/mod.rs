@@ -15,7 +15,7 @@ use causeway_model::Family;
 use self::bed::{Bed, namespace};
 use self::judge::{Sample, difference, doubt, of_path, quotient, tolerance};
 use self::layout::Layout;
-use self::plan::{Asked, Moved, on, requests, title, transfers};
+use self::plan::{Asked, BLOCK, Moved, blocks, requests, title, transfers};
 use crate::args::Options;
 use crate::child::run_in;
 use crate::measure::{Bulk, Counter, Exchanges, Mode, Path, Placement, Walk};
@@ -45,13 +45,16 @@ pub fn sections(options: &Options) -> Result<Vec<Section>> {
         }
         sections.push(answered(&bed, asked, options, load)?);
     }
+    for asked in blocks(options.quick) {
+        if asked.placement == Placement::OneProcessor || cores() > 1 {
+            sections.push(streamed(&bed, asked, options, load)?);
+        }
+    }
     let mut published = Section::new("iperf3 with its RTT column: one cluster against two", PUBLISHED);
     for moved in transfers(options.quick) {
-        let (section, rows) = carried(&bed, moved, options, load)?;
+        let (section, rows) = carried(&bed, moved, load)?;
         sections.push(section);
-        if !moved.bounded {
-            published.rows.extend(rows);
-        }
+        published.rows.extend(rows);
     }
     sections.push(published);
     Ok(sections)
@@ -64,9 +67,9 @@ const METHOD: &str = "All layouts stand at once; slices of all of them follow ea
     Quotients are of the same round; medians with 95 % intervals. Beside them the difference of the medians. Network \
     namespaces on one machine have no wire, so what a tunnel costs is all there is to see: quotients are larger than between machines.";
 
-/// The paths of these layouts, in their order.
-fn paths(bed: &Bed, layouts: &[Layout], family: Family) -> Result<Vec<Path>> {
-    layouts.iter().map(|layout| bed.path(*layout, family)).collect()
+/// The paths of all layouts, in their order.
+fn paths(bed: &Bed, family: Family) -> Result<Vec<Path>> {
+    Layout::ALL.iter().map(|layout| bed.path(*layout, family)).collect()
 }
 
 fn place(layout: Layout) -> usize {
@@ -100,7 +103,7 @@ fn ways(bed: &Bed) -> Result<Section> {
     let mut wrong = Vec::new();
     for family in Family::BOTH {
         let mut walked = Vec::new();
-        for (layout, path) in Layout::ALL.iter().zip(paths(bed, &Layout::ALL, family)?) {
+        for (layout, path) in Layout::ALL.iter().zip(paths(bed, family)?) {
             let counter = |device: &str| {
                 let (node, device) = device.split_once(' ').unwrap_or((device, ""));
                 Ok(Counter { namespace: namespace(node)?, device: device.to_owned() })
@@ -131,7 +134,7 @@ fn answered(bed: &Bed, asked: Asked, options: &Options, load: f64) -> Result<Sec
     let Asked { mode, placement, family, rounds, slice, bounded } = asked;
     let title = title(mode, placement, family);
     eprintln!("measuring {title} …");
-    let paths = paths(bed, &Layout::ALL, family)?;
+    let paths = paths(bed, family)?;
     let slices = run_in(bed.lab(), &Exchanges { paths, mode, placement, rounds, slice, seed: SEED })?;
     let of = |value: fn(&crate::measure::Slice) -> f64| -> Vec<Sample> {
         slices.iter().map(|s| Sample { path: s.path, round: s.round, value: value(s) }).collect()
@@ -146,7 +149,7 @@ fn answered(bed: &Bed, asked: Asked, options: &Options, load: f64) -> Result<Sec
             let row = Row::shown(layout.name(), value, Unit::Seconds);
             section.rows.push(match mode {
                 Mode::Connect => row.beside(format!("{:.1}k/s one after the other", 1e-3 / value)),
-                Mode::Exchange { .. } => row,
+                Mode::Exchange { .. } | Mode::Block { .. } => row,
             });
         }
     }
@@ -220,54 +223,70 @@ fn compared(samples: &[Sample], is_judged: bool, load: f64) -> Vec<Row> {
     rows
 }
 
-/// Transfers of one number of streams and family over all layouts, and the rows of the published table.
-fn carried(bed: &Bed, moved: Moved, options: &Options, load: f64) -> Result<(Section, Vec<Row>)> {
-    let Moved { streams, family, placement, layouts, rounds, bytes, bounded } = moved;
-    let plural = if streams == 1 { "" } else { "s" };
-    let what = format!("{streams} stream{plural}, {}, {family}", on(placement));
-    let title = format!("Throughput, {what}");
+/// What one stream carries in blocks, of one placement and family over all layouts.
+fn streamed(bed: &Bed, asked: Asked, options: &Options, load: f64) -> Result<Section> {
+    let Asked { mode, placement, family, rounds, slice, bounded } = asked;
+    let title = title(mode, placement, family);
     eprintln!("measuring {title} …");
-    let paths = paths(bed, layouts, family)?;
-    let transfers = run_in(bed.lab(), &Bulk { paths, streams, placement, bytes, rounds, seed: SEED })?;
-    let place = |layout: Layout| layouts.iter().position(|other| *other == layout).unwrap_or_default();
-    let measured = |(above, below): &(Layout, Layout)| layouts.contains(above) && layouts.contains(below);
+    let paths = paths(bed, family)?;
+    let slices = run_in(bed.lab(), &Exchanges { paths, mode, placement, rounds, slice, seed: SEED })?;
+    let of = |value: fn(&crate::measure::Slice) -> f64| -> Vec<Sample> {
+        slices.iter().map(|s| Sample { path: s.path, round: s.round, value: value(s) }).collect()
+    };
+    let (rates, cpu) =
+        (of(|slice| BLOCK as f64 * 8.0 / slice.median), of(|slice| slice.cpu / BLOCK as f64 * 1e9));
+    let note = "On an open connection, with one byte back for each block. On one processor the rate is what a byte costs at both ends \
+                together. Processor time is that of both ends, and of the kernel on their behalf.";
+    let rows = rated(&rates, &cpu, bounded && !options.quick, load);
+    Ok(Section { rows, ..Section::new(title, note) })
+}
+
+/// Rates over each other, what a byte costs over each other, and both as they are.
+fn rated(rates: &[Sample], cpu: &[Sample], is_judged: bool, load: f64) -> Vec<Row> {
+    let ratio =
+        |samples: &[Sample], above: Layout, below: Layout| quotient(samples, place(above), place(below));
+    let doubt = doubt(&ratio(rates, Layout::VxlanAgain, Layout::Vxlan), load, cores());
+    let mut rows = Vec::new();
+    for (above, below) in COMPARED.into_iter().chain([(Layout::VxlanAgain, Layout::Vxlan)]) {
+        let what = format!("{} ÷ {}", above.name(), below.name());
+        let row = Row::estimated(what, ratio(rates, above, below), Unit::Ratio)
+            .doubted(doubt.clone())
+            .because("the same chains for each segment and for each acknowledgement");
+        let is_bound = (above, below) == (Layout::P2p, Layout::Vxlan) && is_judged;
+        rows.push(if is_bound { row.at_least(0.98) } else { row });
+    }
+    for (above, below) in COMPARED {
+        let what = format!("{} ÷ {}: processor time for a byte", above.name(), below.name());
+        rows.push(Row::estimated(what, ratio(cpu, above, below), Unit::Ratio).doubted(doubt.clone()));
+    }
+    for layout in Layout::ALL {
+        let seconds = median(&of_path(cpu, place(layout)));
+        let rate = Estimate::of(&of_path(rates, place(layout)));
+        let beside = format!("{seconds:.2} processor seconds per GB");
+        rows.push(Row::estimated(layout.name(), rate, Unit::BitRate).beside(beside));
+    }
+    rows
+}
+
+/// Transfers of one number of streams and family over all layouts, and the rows of the published table.
+fn carried(bed: &Bed, moved: Moved, load: f64) -> Result<(Section, Vec<Row>)> {
+    let Moved { streams, family, rounds, bytes } = moved;
+    let plural = if streams == 1 { "" } else { "s" };
+    let title = format!("Throughput, {streams} stream{plural}, {family}");
+    eprintln!("measuring {title} …");
+    let paths = paths(bed, family)?;
+    let transfers = run_in(bed.lab(), &Bulk { paths, streams, bytes, rounds, seed: SEED })?;
     let of = |value: fn(&crate::measure::Transfer) -> f64| -> Vec<Sample> {
         transfers.iter().map(|t| Sample { path: t.path, round: t.round, value: value(t) }).collect()
     };
     let (rates, cpu, rtts) = (of(|t| t.rate), of(|t| t.cpu * 1e9), of(|t| t.rtt));
-    let note = "iperf3, a fixed number of bytes. Processor time is that of the whole machine, without what runs with lowered \
-                priority: it means something only where nothing else runs. On one processor the rate is what a byte costs at both \
-                ends together; on two, which of them the kernel gives its own work to changes from one transfer to the next.";
-    let mut section = Section::new(title, note);
-    let ratio =
-        |samples: &[Sample], above: Layout, below: Layout| quotient(samples, place(above), place(below));
-    let control = ratio(&rates, Layout::VxlanAgain, Layout::Vxlan);
-    let doubt = doubt(&control, load, cores());
-    let control_too = COMPARED.into_iter().chain([(Layout::VxlanAgain, Layout::Vxlan)]);
-    for (above, below) in control_too.filter(measured) {
-        let what = format!("{} ÷ {}", above.name(), below.name());
-        let row = Row::estimated(what, ratio(&rates, above, below), Unit::Ratio)
-            .doubted(doubt.clone())
-            .because("the same chains for each segment and for each acknowledgement");
-        let is_bound = (above, below) == (Layout::P2p, Layout::Vxlan) && bounded && !options.quick;
-        section.rows.push(if is_bound { row.at_least(0.98) } else { row });
-    }
-    for (above, below) in COMPARED.into_iter().filter(measured) {
-        let what = format!("{} ÷ {}: processor time for a byte", above.name(), below.name());
-        section
-            .rows
-            .push(Row::estimated(what, ratio(&cpu, above, below), Unit::Ratio).doubted(doubt.clone()));
-    }
-    for layout in layouts.iter().copied() {
-        let seconds = median(&of_path(&cpu, place(layout)));
-        let rate = Estimate::of(&of_path(&rates, place(layout)));
-        let beside = format!("{seconds:.2} processor seconds per GB");
-        section.rows.push(Row::estimated(layout.name(), rate, Unit::BitRate).beside(beside));
-    }
-    let published = layouts.iter().map(|layout| {
+    let note = "iperf3, a fixed number of bytes, each end on a processor of its own. Processor time is that of the whole machine, \
+                without what runs with lowered priority: it means something only where nothing else runs.";
+    let section = Section { rows: rated(&rates, &cpu, false, load), ..Section::new(title, note) };
+    let published = Layout::ALL.iter().map(|layout| {
         let rate = median(&of_path(&rates, place(*layout))) / 1e9;
         let rtt = Estimate::of(&of_path(&rtts, place(*layout)));
-        let what = format!("{}, {what}: RTT under load", layout.name());
+        let what = format!("{}, {streams} stream{plural}, {family}: RTT under load", layout.name());
         Row::estimated(what, rtt, Unit::Seconds).beside(format!("{rate:.2} Gb/s"))
     });
     let published = published.collect();

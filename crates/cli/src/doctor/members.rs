@@ -1,4 +1,5 @@
-//! Asking agents through the API servers of their clusters: Diagnoses are applied there, and deleted in the end.
+//! Asking agents through the API servers of their clusters, or through the hub, from which controller-managers pass it on:
+//! Diagnoses are applied there, and deleted in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,11 +31,25 @@ const MANAGER: &str = "causeway-doctor";
 /// Objects in a page: few enough that neither end holds a long list as text.
 const PAGE: u32 = 500;
 
+/// Where the agents of a cluster are asked.
+struct Home {
+    client: Client,
+    /// At the hub each cluster has its own.
+    namespace: String,
+}
+
+impl Home {
+    /// Whether it is the cluster's own API server.
+    fn is_member(&self) -> bool {
+        self.namespace == SYSTEM_NAMESPACE
+    }
+}
+
 /// Linked clusters whose agents are asked.
 pub struct Members {
     /// Clients end with the runtime that they were made in.
     runtime: Arc<Runtime>,
-    clients: BTreeMap<ClusterName, Client>,
+    homes: BTreeMap<ClusterName, Home>,
     names: Vec<String>,
     written: BTreeSet<NodeId>,
     refused: Vec<Refused>,
@@ -45,13 +60,13 @@ impl Members {
     /// Reads what the clusters hold of plans.
     ///
     /// # Errors
-    /// If a kubeconfig is of no use, an API server does not answer, or it holds no plan of a cluster.
+    /// If a kubeconfig is of no use, an API server does not answer, or it holds no plan of any cluster.
     pub fn open(accesses: &[Access]) -> Result<(Members, Plan), Error> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
         let runtime = Arc::new(runtime);
         let mut members = Members {
             runtime: runtime.clone(),
-            clients: BTreeMap::new(),
+            homes: BTreeMap::new(),
             names: Vec::new(),
             written: BTreeSet::new(),
             refused: Vec::new(),
@@ -71,11 +86,16 @@ impl Members {
     }
 
     async fn read(&mut self, name: &str, client: Client, plan: &mut Plan) -> Result<(), Error> {
-        let mut cluster = None;
+        let mut found = false;
         for config in list::<NodeConfig>(&client).await? {
             match node_plan(&config) {
                 Ok(read) => {
-                    cluster = Some(read.value.id.cluster.clone());
+                    found = true;
+                    self.is_asked(
+                        &read.value.id.cluster,
+                        &client,
+                        config.metadata.namespace.unwrap_or_default(),
+                    );
                     plan.nodes.insert(read.value.id.clone(), read.value);
                 }
                 Err(error) => self.problem(name, &config, error.to_string()),
@@ -93,9 +113,15 @@ impl Members {
                 Err(error) => self.problem(name, &slice, error.to_string()),
             }
         }
-        let cluster = cluster.ok_or_else(|| Error::NotAMember { at: name.to_owned() })?;
-        self.clients.insert(cluster, client);
-        Ok(())
+        if found { Ok(()) } else { Err(Error::NotAMember { at: name.to_owned() }) }
+    }
+
+    /// The agents of the cluster can be asked there; at their own API server rather than through the hub.
+    fn is_asked(&mut self, cluster: &ClusterName, client: &Client, namespace: String) {
+        let known = self.homes.get(cluster);
+        if known.is_none_or(|home| !home.is_member() && namespace == SYSTEM_NAMESPACE) {
+            self.homes.insert(cluster.clone(), Home { client: client.clone(), namespace });
+        }
     }
 
     fn problem<K: CausewayObject>(&mut self, at: &str, object: &K, message: String) {
@@ -119,13 +145,14 @@ impl Members {
     }
 
     /// The Service of each cluster's API server: it is there in every cluster, and who answers behind it was just spoken to.
+    /// Of clusters that are asked through the hub nothing is known of Services.
     ///
     /// # Errors
     /// If an API server does not answer. Who may not read it gets none, which is told among the problems.
     pub fn services(&mut self) -> Result<Vec<KnownService>, Error> {
         let mut known = Vec::new();
-        for (cluster, client) in &self.clients {
-            let api: Api<Service> = Api::namespaced(client.clone(), "default");
+        for (cluster, home) in self.homes.iter().filter(|(_, home)| home.is_member()) {
+            let api: Api<Service> = Api::namespaced(home.client.clone(), "default");
             match self.runtime.block_on(api.get("kubernetes")) {
                 Ok(service) => known.extend(of_api_server(cluster, &service)),
                 Err(kube_client::Error::Api(status)) => self.problems.push(Problem {
@@ -147,9 +174,9 @@ impl Members {
         // Who could not be asked does not answer either; that is told by the refusal.
         let mut could = Vec::new();
         for (id, spec) in asked {
-            let Some(client) = self.clients.get(&id.cluster) else { continue };
+            let Some(Home { client, namespace }) = self.homes.get(&id.cluster) else { continue };
             let mut diagnosis = Diagnosis::new(id.node.as_str(), spec.clone());
-            diagnosis.metadata.namespace = Some(SYSTEM_NAMESPACE.to_owned());
+            diagnosis.metadata.namespace = Some(namespace.clone());
             match Writer::new(client.clone(), MANAGER).apply(&Object::Diagnosis(diagnosis)).await {
                 Ok(()) => {
                     self.written.insert(id.clone());
@@ -167,8 +194,8 @@ impl Members {
 
     async fn written(&self) -> Result<BTreeMap<(ClusterName, String), Diagnosis>, Error> {
         let mut there = BTreeMap::new();
-        for (cluster, client) in &self.clients {
-            for diagnosis in list::<Diagnosis>(client).await? {
+        for (cluster, Home { client, namespace }) in &self.homes {
+            for diagnosis in pages(Api::<Diagnosis>::namespaced(client.clone(), namespace)).await? {
                 let name = diagnosis.metadata.name.clone().unwrap_or_default();
                 there.insert((cluster.clone(), name), diagnosis);
             }
@@ -197,8 +224,8 @@ impl Place for Members {
         let written = std::mem::take(&mut self.written);
         self.runtime.clone().block_on(async {
             for id in written {
-                let Some(client) = self.clients.get(&id.cluster) else { continue };
-                let api: Api<Diagnosis> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+                let Some(Home { client, namespace }) = self.homes.get(&id.cluster) else { continue };
+                let api: Api<Diagnosis> = Api::namespaced(client.clone(), namespace);
                 match api.delete(id.node.as_str(), &DeleteParams::default()).await {
                     Ok(_) => {}
                     Err(kube_client::Error::Api(status)) if status.code == 404 => {}
@@ -221,18 +248,26 @@ fn of_api_server(cluster: &ClusterName, service: &Service) -> Option<KnownServic
     Some(KnownService { cluster: cluster.clone(), name: "default/kubernetes".to_owned(), address, port })
 }
 
-/// All objects of a kind that the member holds, page by page.
+/// All objects of a kind: of a hub in all namespaces. Who may not read those has the member's.
 async fn list<K>(client: &Client) -> Result<Vec<K>, Error>
 where
     K: CausewayObject + kube::Resource<Scope = NamespaceResourceScope> + DeserializeOwned,
 {
-    let api: Api<K> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+    match pages(Api::all(client.clone())).await {
+        Err(Error::Request(error)) if error.is_forbidden() => {
+            pages(Api::namespaced(client.clone(), SYSTEM_NAMESPACE)).await
+        }
+        listed => listed,
+    }
+}
+
+/// All objects of a kind, page by page.
+async fn pages<K: CausewayObject + DeserializeOwned>(api: Api<K>) -> Result<Vec<K>, Error> {
     let mut all = Vec::new();
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = api.list(&params).await.map_err(|error| {
-            let what = format!("list {} in {SYSTEM_NAMESPACE}", K::KIND.plural());
-            Error::Request(RequestError::new(what, &error))
+            Error::Request(RequestError::new(format!("list {}", K::KIND.plural()), &error))
         })?;
         all.extend(page.items);
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());

@@ -7,22 +7,23 @@ mod report;
 mod services;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use causeway_api::{Diagnosis, DiagnosisSpec, HostEvidence, Ip};
+use causeway_diagnosis::targets::TARGETS;
 use causeway_diagnosis::{Cause, Evidence, NodeEvidence, Refused, diagnose};
 use causeway_kubernetes::Access;
-use causeway_model::{NodeId, NodePlan, Reason};
+use causeway_model::{ClusterName, NodeId, NodePlan, Reason};
 use causeway_planner::Plan;
 use clap::Args;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::error::Error;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Problem};
 use crate::report::Format;
 use directory::Directory;
 use members::Members;
@@ -43,6 +44,7 @@ const HELLO: Duration = Duration::from_secs(6);
 Examples:
   causeway doctor --context east                          from the nodes of one cluster
   causeway doctor --context east --context west           from both ends of the links between two
+  causeway doctor --context hub                           from both ends of all links, by the hub's kubeconfig alone
   causeway doctor --objects hub/                          the network of a directory of objects
   causeway doctor --objects hub/ --node east/e1 --node west/w3
   causeway-agent examine --node n1 | causeway doctor --evidence -      one node alone, as root on it
@@ -59,7 +61,7 @@ pub struct DoctorArgs {
     /// Kubeconfig of the clusters. Default: KUBECONFIG, else ~/.kube/config
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Context of a linked cluster, not of the hub; several for tests from both ends. Default: the current context
+    /// Context of a linked cluster, several for tests from both ends; or of the hub, from which requests are passed on to all clusters. Default: the current context
     #[arg(long = "context", value_name = "NAME")]
     pub contexts: Vec<String>,
     /// Test this node, CLUSTER/NODE; may be given several times. Default: some nodes of each cluster
@@ -104,11 +106,13 @@ pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
     if let Some(directory) = &args.objects {
         let inventory = Inventory::read(directory)?;
         let chosen = choose(args, &inventory.written)?;
+        let untested = untested(args, &inventory.written);
         let mut place = Directory::new(directory.clone());
         let result = ask(&mut place, &chosen, &args.services, &inventory.written, limit);
         place.clean_up()?;
         let evidence = Evidence { nodes: result?, overlaps: overlaps(&inventory), rights: Vec::new() };
-        return Ok(DoctorReport::new(inventory.source, &evidence, diagnose(&evidence), inventory.problems));
+        let problems = inventory.problems.into_iter().chain(untested).collect();
+        return Ok(DoctorReport::new(inventory.source, &evidence, diagnose(&evidence), problems));
     }
     let access =
         |context: Option<&String>| Access { kubeconfig: args.kubeconfig.clone(), context: context.cloned() };
@@ -122,7 +126,22 @@ pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
     let result = ask(&mut place, &chosen, &known, &plan, limit);
     place.clean_up()?;
     let evidence = Evidence { nodes: result?, overlaps: Vec::new(), rights: place.take_refused() };
-    Ok(DoctorReport::new(place.name(), &evidence, diagnose(&evidence), place.take_problems()))
+    let problems = place.take_problems().into_iter().chain(untested(args, &plan)).collect();
+    Ok(DoctorReport::new(place.name(), &evidence, diagnose(&evidence), problems))
+}
+
+/// That there are clusters of which nobody is asked, because they are too many for one test.
+fn untested(args: &DoctorArgs, plan: &Plan) -> Option<Problem> {
+    let clusters: BTreeSet<&ClusterName> = plan.nodes.keys().map(|id| &id.cluster).collect();
+    (args.nodes.is_empty() && clusters.len() > TARGETS).then(|| Problem {
+        file: "doctor".to_owned(),
+        line: 0,
+        object: None,
+        message: format!(
+            "{} clusters are more than one test is of: the first {TARGETS} are tested; name nodes of others with --node",
+            clusters.len()
+        ),
+    })
 }
 
 fn choose<'a>(args: &DoctorArgs, plan: &'a Plan) -> Result<Vec<&'a NodePlan>, Error> {

@@ -9,13 +9,14 @@ use causeway_planner::Plan;
 
 use crate::error::Error;
 
-/// Some nodes of each cluster: those that have tunnels to other clusters first.
+/// Some nodes of each cluster, those that have tunnels to other clusters first; altogether no more than one test is of.
 pub fn some(plan: &Plan, per_cluster: usize) -> Vec<&NodePlan> {
     let mut clusters: BTreeMap<&ClusterName, Vec<&NodePlan>> = BTreeMap::new();
     for node in plan.nodes.values() {
         clusters.entry(&node.id.cluster).or_default().push(node);
     }
-    let chosen = clusters.into_values().flat_map(|mut nodes| {
+    let per_cluster = per_cluster.min((TARGETS / clusters.len().max(1)).max(1));
+    let chosen = clusters.into_values().take(TARGETS).flat_map(|mut nodes| {
         nodes.sort_by_key(|node| node.tunnels.bridge.is_none());
         nodes.truncate(per_cluster);
         nodes

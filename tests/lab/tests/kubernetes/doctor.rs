@@ -5,7 +5,7 @@ use std::path::Path;
 use causeway_lab::Lab;
 use serde_json::{Value, json};
 
-use crate::bed::{kubectl, names, well};
+use crate::bed::{becomes, kubectl, names, well};
 use crate::common::{PROGRAM, in_bed};
 
 /// A file of the bed, as it is called there.
@@ -113,26 +113,30 @@ fn doctor_asks_agents_through_their_api_servers_from_both_ends_and_from_one() {
         "k8s-doctor",
         "clusters: [{name: east, nodes: 1, kubeProxy: nftables}, {name: west, nodes: 1, cni: flannel, kubeProxy: iptables}]",
     );
-    one_kubeconfig(&lab, &["east", "west"]);
-    for contexts in [&["east", "west"][..], &["east"]] {
+    one_kubeconfig(&lab, &["east", "west", "hub"]);
+    for (contexts, nodes) in
+        [(&["east", "west"][..], 2), (&["east"], 1), (&["hub"], 2), (&["hub", "west"], 2)]
+    {
         let (exit, said) = doctor(&lab, contexts);
         assert!(exit == Some(0) && codes(&said).is_empty(), "{said:#}");
-        assert!(said["nodes"].as_array().unwrap().iter().all(|node| node["answered"] == true), "{said:#}");
+        let answered: Vec<&Value> =
+            said["nodes"].as_array().unwrap().iter().map(|node| &node["answered"]).collect();
+        assert_eq!(answered, vec![&json!(true); nodes], "{said:#}");
     }
     services_of_real_kube_proxies(&lab);
     let said = without_rights(&lab);
     assert!(said.contains("CW1005") && said.contains("diagnoses"), "{said}");
     let wall = "nft add table inet wall && nft add chain inet wall f '{ type filter hook forward priority 0; }' && nft add rule inet wall f udp dport 4876 drop";
     in_bed(&lab, "underlay", &["sh", "-c", wall]);
-    for contexts in [&["east", "west"][..], &["east"]] {
+    for contexts in [&["east", "west"][..], &["east"], &["hub"]] {
         let (exit, said) = doctor(&lab, contexts);
         assert!(exit == Some(1) && codes(&said) == ["CW1102"], "{said:#}");
         assert_eq!(said["findings"][0]["subjects"], json!(["east/n1 ↔ west/n1"]));
     }
     in_bed(&lab, "underlay", &["nft", "delete", "table", "inet", "wall"]);
     without_kube_proxy(&lab);
-    // Nothing is left of what was asked.
-    for server in ["east", "west"] {
-        assert_eq!(names(&lab, server, &["diagnoses", "-A"]), Vec::<String>::new());
+    // Nothing is left of what was asked, at the hub and soon of its copies.
+    for server in ["hub", "east", "west"] {
+        becomes("no Diagnosis is left", Vec::<String>::new(), || names(&lab, server, &["diagnoses", "-A"]));
     }
 }
