@@ -10,6 +10,7 @@ mod args;
 mod child;
 mod clock;
 mod docs;
+mod growth;
 mod measure;
 mod plot;
 mod report;

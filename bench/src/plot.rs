@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use crate::growth;
 use crate::report::Section;
 use crate::row::{Bound, Row, Unit, Verdict};
 
@@ -14,8 +15,11 @@ const NAMES: f64 = 400.0;
 const ROW: f64 = 20.0;
 const EDGE: f64 = 34.0;
 
-/// The quotients of a section with an interval, in a picture; `None` if there are fewer than two.
+/// The curves of a section, or its quotients with an interval, in a picture; `None` if it has fewer than two of either.
 pub fn svg(section: &Section) -> Option<String> {
+    if !section.curves.is_empty() {
+        return growth::svg(&section.title, &section.curves);
+    }
     let rows: Vec<(&Row, (f64, f64))> = section
         .rows
         .iter()
@@ -112,7 +116,8 @@ fn short(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn escaped(text: &str) -> String {
+/// Text of an SVG.
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

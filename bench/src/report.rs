@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use causeway_lab::machine::Machine;
 use serde::{Deserialize, Serialize};
 
+use crate::growth::Curve;
 use crate::measure::Pace;
 use crate::plot;
 use crate::row::{Row, Unit, Verdict};
@@ -22,6 +23,9 @@ pub struct Section {
     /// How fast the machine was meanwhile, by a fixed piece of work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
+    /// What grows with the clusterset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
     /// The figures.
     pub rows: Vec<Row>,
 }
@@ -33,7 +37,7 @@ const SLOW: f64 = 1.15;
 impl Section {
     /// A section without figures yet.
     pub fn new(title: impl Into<String>, note: impl Into<String>) -> Section {
-        Section { title: title.into(), note: note.into(), pace: None, rows: Vec::new() }
+        Section { title: title.into(), note: note.into(), pace: None, curves: Vec::new(), rows: Vec::new() }
     }
 
     /// The same, taken on a machine that went at this pace. Where that was too slow, a bound in seconds that does not hold

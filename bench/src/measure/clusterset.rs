@@ -38,6 +38,8 @@ impl Mix {
 pub enum Stack {
     /// IPv4.
     Single,
+    /// IPv6.
+    Six,
     /// IPv4 and IPv6, inside and as underlay.
     Dual,
 }
@@ -47,6 +49,7 @@ impl Stack {
     pub fn families(self) -> Families {
         match self {
             Stack::Single => [Family::V4].into_iter().collect(),
+            Stack::Six => [Family::V6].into_iter().collect(),
             Stack::Dual => Families::DUAL,
         }
     }
@@ -55,6 +58,7 @@ impl Stack {
     pub fn name(self) -> &'static str {
         match self {
             Stack::Single => "IPv4",
+            Stack::Six => "IPv6",
             Stack::Dual => "dual stack",
         }
     }
@@ -66,7 +70,7 @@ impl Stack {
 pub struct ClusterSet {
     /// Nodes of all clusters together.
     pub nodes: usize,
-    /// Clusters, at most 126, with at most 8,000 nodes in one.
+    /// Clusters, at most 126 with at most 8,000 nodes in one; of IPv6 alone 999 with at most 65,000.
     pub clusters: usize,
     /// Their modes.
     pub mix: Mix,
@@ -81,7 +85,7 @@ impl Default for ClusterSet {
     }
 }
 
-/// How many nodes the default range of overlay addresses is enough for, in clusters of any size.
+/// How many nodes the default range of overlay addresses is enough for, in as many clusters as IPv4 ones are made.
 const BY_DEFAULT: usize = 100_000;
 /// Number of the cluster whose single node looks on the others.
 const WATCHING: usize = 127;
@@ -141,7 +145,7 @@ impl ClusterSet {
                 (0..self.nodes_of(cluster)).map(move |node| Ok(Event::Node(self.node(cluster, node)?)));
             std::iter::once(Ok(Event::Cluster(self.cluster(cluster)))).chain(nodes)
         });
-        let large = self.nodes > BY_DEFAULT;
+        let large = self.nodes > BY_DEFAULT || self.stack == Stack::Six;
         large.then(|| Ok(Event::ClusterSet(Some(with_more_overlay()?)))).into_iter().chain(clusters)
     }
 
@@ -208,6 +212,21 @@ mod tests {
         let mut plan = Plan::default();
         plan.apply(planner.plan());
         ensure_sound(&plan).unwrap();
+    }
+
+    #[test]
+    fn few_large_clusters_and_many_small_ones_have_no_fault() {
+        for clusters in [2, 200] {
+            let clusterset =
+                ClusterSet { nodes: 100_000, clusters, stack: Stack::Six, ..ClusterSet::default() };
+            let mut planner = Planner::new();
+            for event in clusterset.events() {
+                planner.handle(event.unwrap());
+            }
+            let mut plan = Plan::default();
+            plan.apply(planner.plan());
+            ensure_sound(&plan).unwrap();
+        }
     }
 
     #[test]

@@ -24,8 +24,9 @@ use causeway_lab::machine::Watch;
 type Measured = fn(&Options) -> Result<Vec<Section>>;
 
 /// All sections in order.
-const SECTIONS: [(Suite, &str, Measured); 15] = [
+const SECTIONS: [(Suite, &str, Measured); 16] = [
     (Suite::Plan, "full plans", |options| one(plan::full(options))),
+    (Suite::Plan, "full plans by number of clusters", |options| one(plan::by_clusters(options))),
     (Suite::Plan, "single changes", |options| one(plan::single(options))),
     (Suite::Sizes, "object sizes", |options| one(sizes::section(options))),
     (Suite::Apply, "apply rates", |options| one(rates::section(options))),

@@ -4,10 +4,11 @@ use anyhow::Result;
 
 use crate::args::Options;
 use crate::child::run;
-use crate::measure::{Change, Changed, ClusterSet, FullPlan, Mix, SingleChanges};
+use crate::growth::Curve;
+use crate::measure::{Change, Changed, ClusterSet, FullPlan, Mix, SingleChanges, Stack};
 use crate::report::Section;
 use crate::row::{MIB, Row, Unit};
-use causeway_pathbench::statistics::{growth_exponent, median, quantile};
+use causeway_pathbench::statistics::{median, quantile};
 
 /// The size that bounds speak of.
 const LARGEST: usize = 100_000;
@@ -46,8 +47,40 @@ pub fn full(options: &Options) -> Result<Section> {
                 (false, _) => [time, memory],
             });
         }
-        let exponent = growth_exponent(&points);
-        section.rows.push(Row::shown(format!("{}: growth with nodes", mix.name()), exponent, Unit::Exponent));
+        let curve = Curve { name: mix.name().to_owned(), of: "nodes".to_owned(), points };
+        let what = format!("{}: growth with nodes", mix.name());
+        section.rows.push(Row::shown(what, curve.exponent(), Unit::Exponent));
+        section.curves.push(curve);
+    }
+    Ok(section)
+}
+
+/// Full plans of as many nodes in few and in many clusters.
+///
+/// # Errors
+/// If one cannot be measured.
+pub fn by_clusters(options: &Options) -> Result<Section> {
+    let nodes = if options.quick { 10_000 } else { LARGEST };
+    let note = format!(
+        "The same for {} nodes in 2, 20 and 200 IPv6 clusters: each cluster has a link to each other one, so there are 39,800 links in the end.",
+        grouped(nodes)
+    );
+    let mut section = Section::new("Full plan, by number of clusters", note);
+    for mix in [Mix::P2p, Mix::Gateway] {
+        let mut points = Vec::new();
+        for clusters in [2, 20, 200] {
+            let clusterset = ClusterSet { clusters, stack: Stack::Six, ..clusterset(nodes, mix) };
+            let planned = run(&FullPlan { clusterset, rounds: 3 })?;
+            let seconds = median(&planned.spent.iter().map(|spent| spent.cpu).collect::<Vec<_>>());
+            points.push((clusters as f64, seconds));
+            let name = format!("{clusters} clusters, {}", mix.name());
+            section.rows.push(Row::shown(format!("{name}: time"), seconds, Unit::Seconds));
+            section.rows.push(Row::shown(format!("{name}: peak memory"), planned.peak as f64, Unit::Bytes));
+        }
+        let curve = Curve { name: mix.name().to_owned(), of: "clusters".to_owned(), points };
+        let what = format!("{}: growth with clusters", mix.name());
+        section.rows.push(Row::shown(what, curve.exponent(), Unit::Exponent));
+        section.curves.push(curve);
     }
     Ok(section)
 }
@@ -87,8 +120,11 @@ pub fn single(options: &Options) -> Result<Section> {
                 ));
             }
         }
+        let curve =
+            Curve { name: format!("a node joins, {}", mix.name()), of: "nodes".to_owned(), points: joins };
         let what = format!("{}: growth of a join with nodes", mix.name());
-        section.rows.push(Row::shown(what, growth_exponent(&joins), Unit::Exponent));
+        section.rows.push(Row::shown(what, curve.exponent(), Unit::Exponent));
+        section.curves.push(curve);
     }
     Ok(section)
 }

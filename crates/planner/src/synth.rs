@@ -38,9 +38,9 @@ impl Modes {
 /// The size and kind of a clusterset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shape {
-    /// How many clusters, at most 128.
+    /// How many clusters, at most 128; without IPv4 999.
     pub clusters: usize,
-    /// How many nodes in all, spread evenly over the clusters; at most 8,192 in one cluster.
+    /// How many nodes in all, spread evenly over the clusters; at most 8,192 in one cluster, without IPv4 65,534.
     pub nodes: usize,
     /// How the clusters are reached.
     pub modes: Modes,
