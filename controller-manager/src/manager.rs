@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use causeway_api::{
-    Change, Cluster, ClusterLink, ClusterSpec, Kind, NodeConfig, NodeCount, ObjectRef, peers_selector,
+    CausewayObject, Change, Cluster, ClusterLink, ClusterSpec, Diagnosis, Kind, NodeConfig, NodeCount,
+    ObjectRef, peers_selector,
 };
 use causeway_daemon::Complaints;
 use causeway_daemon::health::Health;
@@ -200,7 +201,16 @@ impl Manager {
         if let Some(item) = Item::written_at_member(id, &update) {
             self.queue.heard(&item);
         }
-        self.member.take(id, update, spec)
+        let tests_are_known =
+            id == WatchId::Asked && matches!(update, Update::Complete) && !self.member.has(id);
+        let mut items = self.member.take(id, update, spec);
+        if tests_are_known {
+            // Nothing could be decided about them before.
+            let at_hub = self.hub.objects().all::<Diagnosis>().flat_map(|test| Item::of_hub(&test.key()));
+            let copies = self.member.copies.keys().filter(|(kind, _)| *kind == Kind::Diagnosis);
+            items.extend(at_hub.chain(copies.map(|(kind, name)| Item::Copy(*kind, name.clone()))));
+        }
+        items
     }
 
     /// The queue, and the nodes as the hub's Cluster has them.

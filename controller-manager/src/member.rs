@@ -10,6 +10,7 @@ use causeway_discovery::{Found, Source, SourceId, sources};
 use causeway_kubernetes::{
     DynamicObject, ObjectName, Problem, Resource, Trouble, Update, problems, read_object,
 };
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use crate::copies::Copied;
@@ -51,6 +52,8 @@ pub struct Resolved {
 pub struct Asked {
     /// Which request it is.
     pub request: String,
+    /// When it was asked for, by the clock of who asks.
+    pub at: Option<Timestamp>,
     /// What was found.
     pub answer: Option<DiagnosisStatus>,
 }
@@ -193,7 +196,8 @@ impl Member {
                 let Ok(object) = read_object(Kind::Diagnosis, object) else { return Vec::new() };
                 let mut items = self.copied((Kind::Diagnosis, name.clone()), Copied::of(&object));
                 let Object::Diagnosis(Diagnosis { spec, status, .. }) = object else { return items };
-                let asked = Asked { request: spec.request, answer: status };
+                let at = spec.requested_at.map(|time| time.0);
+                let asked = Asked { request: spec.request, at, answer: status };
                 let before = self.asked.insert(name.clone(), asked).unwrap_or_default();
                 let after = &self.asked[&name];
                 // The answer changes the object too.

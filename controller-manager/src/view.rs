@@ -69,6 +69,10 @@ impl View<'_> {
 
     /// The hub's object that a copy is of.
     fn original(&self, kind: Kind, name: &str) -> Option<&Object> {
+        if kind == Kind::Diagnosis && self.is_leaving() {
+            // Its copy would be left behind.
+            return None;
+        }
         let namespace = match kind {
             Kind::PeerSlice => SHARED_NAMESPACE.to_owned(),
             _ => cluster_namespace(self.name),
@@ -207,14 +211,23 @@ impl View<'_> {
         }
     }
 
+    /// Whether somebody asked the node for a test by the member's API server after it was asked for at the hub: the newest
+    /// request counts, so that one which is left over, here or there, keeps nobody from asking. What is written over a copy
+    /// keeps its labels.
+    fn is_asked_since(&self, node: &str) -> bool {
+        let asked = self.member.asked.get(node);
+        let Some(Object::Diagnosis(original)) = self.original(Kind::Diagnosis, node) else { return false };
+        let at = original.spec.requested_at.as_ref().map(|time| time.0);
+        asked.is_some_and(|asked| asked.request != original.spec.request && asked.at > at)
+    }
+
     fn copy(&self, kind: Kind, name: &str) -> Option<Action> {
         if !self.hub_complete || !self.member.has_copies_of(kind) {
             return None;
         }
         let key = ObjectRef { kind, namespace: Some(self.namespace.to_owned()), name: name.to_owned() };
         let is = self.member.copies.get(&(kind, name.to_owned()));
-        if kind == Kind::Diagnosis && is.is_none() && self.member.asked.contains_key(name) {
-            // Somebody asks the node for a test by the member's API server, and is done soon.
+        if kind == Kind::Diagnosis && self.is_asked_since(name) {
             return None;
         }
         match (self.original(kind, name), is) {
@@ -285,7 +298,7 @@ mod tests {
         let own = || json!({"name": "n1", "namespace": cluster_namespace(&name)});
         let hub: Objects = [
             object(Kind::Cluster, json!({"name": "east"}), json!({})),
-            object(Kind::Diagnosis, own(), json!({"request": "7"})),
+            object(Kind::Diagnosis, own(), json!({"request": "7", "requestedAt": "2026-01-01T00:00:00Z"})),
         ]
         .into_iter()
         .collect();
@@ -317,10 +330,20 @@ mod tests {
             name: "n1".to_owned(),
         };
         assert_eq!(told, Some(Action::HubStatus(key, json!({"request": "7"}))));
-        // One that somebody asks for here is neither replaced nor told at the hub.
-        let mut theirs = copy;
-        theirs["metadata"]["labels"] = Value::Null;
-        assert_eq!(tell(theirs, json!({"request": "7"})), (None, None));
+        // One that somebody asks for here later on is neither replaced nor told at the hub, also where it was written over
+        // the copy; an older one is replaced.
+        let theirs = |labels: &Value, at: &str| {
+            let mut theirs = copy.clone();
+            theirs["metadata"]["labels"] = labels.clone();
+            theirs["spec"] = json!({"request": "8", "requestedAt": at});
+            theirs
+        };
+        for labels in [&Value::Null, &copy["metadata"]["labels"]] {
+            let newer = theirs(labels, "2026-01-01T00:00:01Z");
+            assert_eq!(tell(newer, json!({"request": "8"})), (None, None));
+            let older = theirs(labels, "2025-12-31T23:59:59Z");
+            assert!(matches!(tell(older, json!({"request": "8"})), (Some(Action::MemberApply(_)), None)));
+        }
     }
 
     #[test]

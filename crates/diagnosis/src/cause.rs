@@ -111,7 +111,7 @@ impl Cause {
                 code: "CW1001",
                 title: "agent does not answer",
                 explanation: "The node was asked for a test and did not write what it found. Its agent does not run, \
-                    was not told (by controller-manager, which passes requests on), cannot reach the API server of its cluster (or its directory), or is older than this command. What \
+                    was not told (by controller-manager, which passes requests on; from the hub, if it and network-manager are new enough), cannot reach the API server of its cluster (or its directory), or is older than this command. What \
                     the kernel holds stays in force meanwhile, but nothing new is programmed and no dead gateway is left.",
                 mend: &[
                     "kubectl -n causeway-system get pods -o wide",
@@ -153,7 +153,10 @@ impl Cause {
                 code: "CW1005",
                 title: "rights are missing",
                 explanation: "An API server refuses what this command asks, or what an agent writes.",
-                mend: &["kubectl auth can-i create diagnoses.causeway.dev -n causeway-system"],
+                mend: &[
+                    "kubectl auth can-i create diagnoses.causeway.dev -n causeway-system   # at a member",
+                    "kubectl auth can-i create diagnoses.causeway.dev -n causeway-cluster-CLUSTER   # at the hub",
+                ],
             },
             Cause::ClockOff => Text {
                 code: "CW1006",

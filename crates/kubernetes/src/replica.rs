@@ -46,6 +46,8 @@ pub struct Replica {
     selections: BTreeMap<Kind, Selection>,
     /// Kinds that an API server need not have.
     optional: BTreeSet<Kind>,
+    /// Those of them that it does not have, as it said.
+    absent: BTreeSet<Kind>,
     objects: Objects,
     /// Whether objects are kept, or only passed on.
     keeps: bool,
@@ -63,6 +65,7 @@ impl Replica {
             watches: Watches::new(client),
             selections: BTreeMap::new(),
             optional: BTreeSet::new(),
+            absent: BTreeSet::new(),
             objects: Objects::default(),
             keeps: true,
             incomplete: BTreeSet::new(),
@@ -97,7 +100,7 @@ impl Replica {
     }
 
     /// Keeps objects of `kind` where the API server has them and shows them: one of another version may do neither, and then
-    /// there are none.
+    /// nothing more is heard of them. That is logged, and is no problem.
     pub fn select_if_served(&mut self, kind: Kind, selection: Selection) {
         self.optional.insert(kind);
         self.select(kind, selection);
@@ -173,11 +176,16 @@ impl Replica {
             Update::Complete => {
                 self.troubles.remove(&kind);
                 self.incomplete.remove(&kind);
+                self.absent.remove(&kind);
                 None
             }
-            Update::Trouble(Trouble::NotServed(_) | Trouble::Forbidden(_))
+            Update::Trouble(trouble @ (Trouble::NotServed(_) | Trouble::Forbidden(_)))
                 if self.optional.contains(&kind) =>
             {
+                if self.absent.insert(kind) {
+                    tracing::info!(kind = kind.plural(), %trouble, "the API server shows none of these objects; is it of an older version?");
+                }
+                self.troubles.remove(&kind);
                 self.incomplete.remove(&kind);
                 None
             }
@@ -242,5 +250,7 @@ mod tests {
         }
         replica.take(Kind::Diagnosis, Update::Trouble(Trouble::Unreachable("gone".to_owned())));
         assert_eq!(replica.problems("").len(), 1, "that says nothing of the kind");
+        replica.take(Kind::Diagnosis, Update::Trouble(Trouble::Forbidden("no".to_owned())));
+        assert!(!replica.is_troubled(), "it is back, and has none");
     }
 }

@@ -134,6 +134,7 @@ fn attempts() -> Vec<(&'static str, usize, Who, Method, String, Value)> {
     let status = |path: &str| format!("{ours}/{path}/status?dryRun=All");
     let (east, west) = (status("clusters/east"), status("clusters/west"));
     let link = |namespace: &str, name: &str| status(&format!("namespaces/{namespace}/clusterlinks/{name}"));
+    let test = |namespace: &str| status(&format!("namespaces/{namespace}/diagnoses/n1"));
     let node = json!({
         "apiVersion": "causeway.dev/v1alpha1", "kind": "ClusterNode", "metadata": {"name": "n9"},
         "spec": {"underlay": ["192.0.2.9"], "ready": true},
@@ -187,6 +188,14 @@ fn attempts() -> Vec<(&'static str, usize, Who, Method, String, Value)> {
             of(json!({"conditions": condition})),
         ),
         ("causeway-hub-cluster-objects", 0, Who::Credential, Method::POST, nodes, node),
+        (
+            "causeway-hub-cluster-objects",
+            0,
+            Who::Credential,
+            Method::PATCH,
+            test(WEST),
+            of(json!({"request": "1"})),
+        ),
         (
             "causeway-hub-registration",
             0,
@@ -272,6 +281,11 @@ async fn whatever_is_loosened_is_noticed() {
     });
     let path = format!("/apis/causeway.dev/v1alpha1/namespaces/{SYSTEM}/nodeconfigs");
     send(&admin, Method::POST, &path, &config).await.expect("a NodeConfig");
+    let test = json!({
+        "apiVersion": "causeway.dev/v1alpha1", "kind": "Diagnosis", "metadata": {"name": "n1"}, "spec": {"request": "1"},
+    });
+    let path = format!("/apis/causeway.dev/v1alpha1/namespaces/{WEST}/diagnoses");
+    send(&admin, Method::POST, &path, &test).await.expect("a Diagnosis");
     let mut tried = 0;
     for (namespace, name, rights) in IDENTITIES {
         let client = account(&server, &format!("{namespace}/{name}")).await;

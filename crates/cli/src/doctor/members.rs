@@ -16,7 +16,7 @@ use causeway_planner::Plan;
 use k8s_openapi::api::core::v1::Service;
 use kube::core::NamespaceResourceScope;
 use kube_client::Api;
-use kube_client::api::{DeleteParams, ListParams};
+use kube_client::api::{DeleteParams, ListParams, Preconditions};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
 
@@ -51,7 +51,8 @@ pub struct Members {
     runtime: Arc<Runtime>,
     homes: BTreeMap<ClusterName, Home>,
     names: Vec<String>,
-    written: BTreeSet<NodeId>,
+    /// Whom it asked, with the last request.
+    written: BTreeMap<NodeId, String>,
     refused: Vec<Refused>,
     problems: Vec<Problem>,
 }
@@ -68,7 +69,7 @@ impl Members {
             runtime: runtime.clone(),
             homes: BTreeMap::new(),
             names: Vec::new(),
-            written: BTreeSet::new(),
+            written: BTreeMap::new(),
             refused: Vec::new(),
             problems: Vec::new(),
         };
@@ -179,7 +180,7 @@ impl Members {
             diagnosis.metadata.namespace = Some(namespace.clone());
             match Writer::new(client.clone(), MANAGER).apply(&Object::Diagnosis(diagnosis)).await {
                 Ok(()) => {
-                    self.written.insert(id.clone());
+                    self.written.insert(id.clone(), spec.request.clone());
                     could.push((id, spec));
                 }
                 Err(error) => {
@@ -192,9 +193,12 @@ impl Members {
         could
     }
 
-    async fn written(&self) -> Result<BTreeMap<(ClusterName, String), Diagnosis>, Error> {
+    async fn written(
+        &self,
+        of: &BTreeSet<&ClusterName>,
+    ) -> Result<BTreeMap<(ClusterName, String), Diagnosis>, Error> {
         let mut there = BTreeMap::new();
-        for (cluster, Home { client, namespace }) in &self.homes {
+        for (cluster, Home { client, namespace }) in self.homes.iter().filter(|home| of.contains(home.0)) {
             for diagnosis in pages(Api::<Diagnosis>::namespaced(client.clone(), namespace)).await? {
                 let name = diagnosis.metadata.name.clone().unwrap_or_default();
                 there.insert((cluster.clone(), name), diagnosis);
@@ -215,7 +219,8 @@ impl Place for Members {
     }
 
     fn answers(&mut self, asked: &[(NodeId, DiagnosisSpec)]) -> Result<Vec<NodeEvidence>, Error> {
-        let there = self.runtime.block_on(self.written())?;
+        let clusters = asked.iter().map(|(id, _)| &id.cluster).collect();
+        let there = self.runtime.block_on(self.written(&clusters))?;
         let of = |id: &NodeId| there.get(&(id.cluster.clone(), id.node.to_string()));
         Ok(asked.iter().map(|one| answer(one, of(&one.0))).collect())
     }
@@ -223,21 +228,32 @@ impl Place for Members {
     fn clean_up(&mut self) -> Result<(), Error> {
         let written = std::mem::take(&mut self.written);
         self.runtime.clone().block_on(async {
-            for id in written {
+            let mut failed = None;
+            for (id, request) in written {
                 let Some(Home { client, namespace }) = self.homes.get(&id.cluster) else { continue };
                 let api: Api<Diagnosis> = Api::namespaced(client.clone(), namespace);
-                match api.delete(id.node.as_str(), &DeleteParams::default()).await {
-                    Ok(_) => {}
+                match remove(&api, id.node.as_str(), &request).await {
+                    Ok(()) => {}
                     Err(kube_client::Error::Api(status)) if status.code == 404 => {}
                     Err(error) => {
                         let what = format!("delete the Diagnosis of {id}");
-                        return Err(Error::Request(RequestError::new(what, &error)));
+                        failed.get_or_insert(Error::Request(RequestError::new(what, &error)));
                     }
                 }
             }
-            Ok(())
+            failed.map_or(Ok(()), Err)
         })
     }
+}
+
+/// Removes a request, unless somebody has asked for another one meanwhile.
+async fn remove(api: &Api<Diagnosis>, node: &str, request: &str) -> Result<(), kube_client::Error> {
+    let there = api.get(node).await?;
+    if there.spec.request == request {
+        let preconditions = Some(Preconditions { uid: there.metadata.uid, resource_version: None });
+        api.delete(node, &DeleteParams { preconditions, ..DeleteParams::default() }).await?;
+    }
+    Ok(())
 }
 
 /// The address and port of the API server's Service.

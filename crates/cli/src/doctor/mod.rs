@@ -30,8 +30,8 @@ use members::Members;
 pub use report::{CauseReport, DoctorReport};
 use services::KnownService;
 
-/// How long agents have to say that they are there.
-const HELLO: Duration = Duration::from_secs(6);
+/// How long agents have to say that they are there: through the hub a request takes four more steps there and back.
+const HELLO: Duration = Duration::from_secs(8);
 
 /// Test the network with real packets from both ends, and name what is wrong
 ///
@@ -70,7 +70,7 @@ pub struct DoctorArgs {
     /// Open connections to this Service too, by TCP, as its cluster knows it; may be given several times. It has to be there: what nobody knows is not translated
     #[arg(long = "service", value_name = "CLUSTER/ADDRESS:PORT", conflicts_with_all = ["explain", "evidence"])]
     pub services: Vec<KnownService>,
-    /// Nodes of each cluster that are tested, where none are named
+    /// Nodes of each cluster that are tested, where none are named; fewer where there are many clusters, since one test is of 16 nodes
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
     pub per_cluster: u8,
     /// Say what a code means, and how to mend it
@@ -176,17 +176,25 @@ trait Place {
     fn clean_up(&mut self) -> Result<(), Error>;
 }
 
-/// Asks, and waits for answers until `limit`.
+/// Asks, and waits for answers for as long as `limit`.
 fn answered<P: Place>(
     place: &mut P,
     asked: Vec<(NodeId, DiagnosisSpec)>,
-    limit: Instant,
+    limit: Duration,
 ) -> Result<Vec<NodeEvidence>, Error> {
     let asked = place.request(asked)?;
+    let limit = Instant::now() + limit;
     loop {
-        let evidence = place.answers(&asked)?;
-        if Instant::now() >= limit || evidence.iter().all(|one| one.answer.is_some()) {
-            return Ok(evidence);
+        let evidence = place.answers(&asked);
+        let is_over = Instant::now() >= limit;
+        match evidence {
+            // Who does not answer now may do so in a moment.
+            Err(error) if is_over => return Err(error),
+            Err(_) => {}
+            Ok(evidence) if is_over || evidence.iter().all(|one| one.answer.is_some()) => {
+                return Ok(evidence);
+            }
+            Ok(_) => {}
         }
         thread::sleep(P::LOOK);
     }
@@ -220,7 +228,7 @@ fn ask(
         services: Vec::new(),
     };
     let hello = chosen.iter().map(|node| (node.id.clone(), request("hello"))).collect();
-    let there = answered(place, hello, Instant::now() + HELLO)?;
+    let there = answered(place, hello, HELLO)?;
     let silent: Vec<&NodeId> = there.iter().filter(|one| one.answer.is_none()).map(|one| &one.id).collect();
     let pods: BTreeMap<NodeId, Vec<Ip>> = there.iter().map(|one| (one.id.clone(), pods(one))).collect();
     let asked = chosen.iter().filter(|node| !silent.contains(&&node.id)).map(|node| {
@@ -228,7 +236,7 @@ fn ask(
         let services = services::of(node, known, plan);
         (node.id.clone(), DiagnosisSpec { targets, services, ..request("test") })
     });
-    let mut answers = answered(place, asked.collect(), Instant::now() + limit)?;
+    let mut answers = answered(place, asked.collect(), limit)?;
     answers.extend(there.iter().filter(|one| one.answer.is_none()).cloned());
     answers.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(answers)

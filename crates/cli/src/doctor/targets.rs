@@ -47,7 +47,11 @@ pub fn targets(
     pods: &BTreeMap<NodeId, Vec<Ip>>,
 ) -> Vec<DiagnosisTarget> {
     let of = |id: &NodeId| pods.get(id).cloned().unwrap_or_default();
-    let mut all = vec![DiagnosisTarget { pods: of(&node.id), ..seen(node, node) }];
+    // What a node says are its pods is believed inside its cluster's prefixes only.
+    let is_own =
+        |pod: &Ip| pod.0.parse().is_ok_and(|pod| node.own.pods.iter().any(|prefix| prefix.contains(pod)));
+    let own = of(&node.id).into_iter().filter(is_own).collect();
+    let mut all = vec![DiagnosisTarget { pods: own, ..seen(node, node) }];
     (all[0].underlay, all[0].overlay) = (Vec::new(), Vec::new());
     for other in chosen.iter().filter(|other| other.id != node.id) {
         if other.id.cluster == node.id.cluster {
@@ -91,4 +95,46 @@ fn seen(by: &NodePlan, other: &NodePlan) -> DiagnosisTarget {
 fn abroad(node: &NodePlan, pod: &Ip) -> Ip {
     let Ok(address) = pod.0.parse() else { return pod.clone() };
     Ip::from(Translation::abroad(&node.translations, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use causeway_model::Families;
+    use causeway_planner::Planner;
+    use causeway_planner::synth::{Modes, Shape};
+
+    use super::*;
+
+    fn plan(clusters: usize) -> Plan {
+        let shape = Shape { clusters, nodes: clusters * 10, modes: Modes::P2p, families: Families::DUAL };
+        let mut planner = Planner::new();
+        shape.events().for_each(|event| planner.handle(event));
+        let mut plan = Plan::default();
+        plan.apply(planner.plan());
+        plan
+    }
+
+    #[test]
+    fn the_more_clusters_the_fewer_nodes_of_each_are_chosen_and_never_more_than_a_test_is_of() {
+        for (clusters, of_each) in [(1, 4), (2, 4), (4, 4), (5, 3), (9, 1), (16, 1), (20, 1)] {
+            let plan = plan(clusters);
+            let chosen = some(&plan, 4);
+            let tested: BTreeSet<&ClusterName> = chosen.iter().map(|node| &node.id.cluster).collect();
+            assert_eq!((tested.len(), chosen.len()), (clusters.min(16), clusters.min(16) * of_each));
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_what_a_node_says_is_its_pod_and_is_not_of_its_cluster() {
+        let plan = plan(2);
+        let chosen = some(&plan, 1);
+        let said =
+            ["10.0.0.7", "192.0.2.7"].map(|address| Ip::from(address.parse::<std::net::IpAddr>().unwrap()));
+        let pods = chosen.iter().map(|node| (node.id.clone(), said.to_vec())).collect();
+        let all = targets(chosen[0], &chosen, &plan, &pods);
+        assert_eq!(all[0].pods, said[..1]);
+        assert!(all.iter().all(|target| !target.pods.contains(&said[1])), "{all:?}");
+    }
 }
