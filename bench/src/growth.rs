@@ -34,6 +34,8 @@ const LEFT: f64 = 80.0;
 const BELOW: f64 = 40.0;
 /// Above, where each curve is named.
 const ABOVE: f64 = 90.0;
+/// What is right of them: half of the last label.
+const RIGHT: f64 = 56.0;
 const COLORS: [&str; 4] = ["#1f5fa8", "#b3261e", "#1c7c3c", "#8a5a00"];
 
 /// The curves; `None` if there is nothing to be drawn.
@@ -44,7 +46,7 @@ pub fn svg(title: &str, curves: &[Curve]) -> Option<String> {
     }
     let of = escaped(&curves[0].of);
     let (across, up) = (Axis::of(all().map(|point| point.0)), Axis::of(all().map(|point| point.1)));
-    let x = |size: f64| LEFT + across.share(size) * (WIDTH - LEFT - 20.0);
+    let x = |size: f64| LEFT + across.share(size) * (WIDTH - LEFT - RIGHT);
     let y = |seconds: f64| HEIGHT - BELOW - up.share(seconds) * (HEIGHT - BELOW - ABOVE);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -61,7 +63,7 @@ pub fn svg(title: &str, curves: &[Curve]) -> Option<String> {
         let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{below}\" text-anchor=\"middle\">{tick} {of}</text>");
     }
     for tick in up.ticks() {
-        let (y, right, beside) = (y(tick), WIDTH - 20.0, LEFT - 8.0);
+        let (y, right, beside) = (y(tick), WIDTH - RIGHT, LEFT - 8.0);
         let [_, label, ..] = Row::shown("", tick, Unit::Seconds).cells();
         let _ = writeln!(
             text,
