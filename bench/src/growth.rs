@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plot::escaped;
+use crate::plot::{WIDTH, escaped, opening};
 use crate::row::{Row, Unit};
 use causeway_pathbench::statistics::growth_exponent;
 
@@ -27,7 +27,6 @@ impl Curve {
     }
 }
 
-const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 420.0;
 /// What is left of the axes, and below them.
 const LEFT: f64 = 80.0;
@@ -48,12 +47,7 @@ pub fn svg(title: &str, curves: &[Curve]) -> Option<String> {
     let (across, up) = (Axis::of(all().map(|point| point.0)), Axis::of(all().map(|point| point.1)));
     let x = |size: f64| LEFT + across.share(size) * (WIDTH - LEFT - RIGHT);
     let y = |seconds: f64| HEIGHT - BELOW - up.share(seconds) * (HEIGHT - BELOW - ABOVE);
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
-         <text x=\"8\" y=\"18\" font-weight=\"bold\">{}</text>\n",
-        escaped(title)
-    );
+    let mut text = opening(title, HEIGHT);
     for tick in across.ticks() {
         let (x, bottom, below) = (x(tick), HEIGHT - BELOW, HEIGHT - BELOW + 18.0);
         let _ = writeln!(

@@ -8,8 +8,9 @@ use crate::growth;
 use crate::report::Section;
 use crate::row::{Bound, Row, Unit, Verdict};
 
-/// Width of the picture and of the part that names the rows, in pixels.
-const WIDTH: f64 = 900.0;
+/// Width of every picture in pixels.
+pub const WIDTH: f64 = 900.0;
+/// Width of the part that names the rows.
 const NAMES: f64 = 400.0;
 /// Height of a row, and of what is above and below all of them.
 const ROW: f64 = 20.0;
@@ -33,12 +34,7 @@ pub fn svg(section: &Section) -> Option<String> {
     }
     let scale = Scale::of(&rows);
     let height = EDGE * 2.0 + ROW * rows.len() as f64;
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"8\" y=\"18\" font-weight=\"bold\">{}</text>\n",
-        escaped(&section.title)
-    );
+    let mut text = opening(&section.title, height);
     for tick in scale.ticks() {
         let (x, bottom) = (scale.x(tick), height - EDGE);
         let color = if tick == 1.0 { "#555555" } else { "#dddddd" };
@@ -55,6 +51,16 @@ pub fn svg(section: &Section) -> Option<String> {
     }
     text.push_str("</svg>\n");
     Some(text)
+}
+
+/// How a picture begins: its size, a white ground, its title.
+pub fn opening(title: &str, height: f64) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
+         <text x=\"8\" y=\"18\" font-weight=\"bold\">{}</text>\n",
+        escaped(title)
+    )
 }
 
 fn draw(text: &mut String, scale: &Scale, y: f64, row: &Row, (low, high): (f64, f64)) {

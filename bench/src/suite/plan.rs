@@ -33,12 +33,9 @@ pub fn full(options: &Options) -> Result<Section> {
         let mut points = Vec::new();
         for nodes in sizes(options) {
             let rounds = if *nodes >= LARGEST { 5 } else { 9 };
-            let planned = run(&FullPlan { clusterset: clusterset(*nodes, mix), rounds })?;
-            let seconds = median(&planned.spent.iter().map(|spent| spent.cpu).collect::<Vec<_>>());
-            points.push((*nodes as f64, seconds));
             let name = format!("{} nodes, {}", grouped(*nodes), mix.name());
-            let time = Row::shown(format!("{name}: time"), seconds, Unit::Seconds);
-            let memory = Row::shown(format!("{name}: peak memory"), planned.peak as f64, Unit::Bytes);
+            let [time, memory] = planned(&name, clusterset(*nodes, mix), rounds)?;
+            points.push((*nodes as f64, time.value));
             section.rows.extend(match (*nodes == LARGEST, mix) {
                 (true, Mix::P2p) => [time.at_most(1.0), memory.at_most(512.0 * MIB)],
                 (true, Mix::Gateway) => [time.at_most(0.5), memory.at_most(512.0 * MIB)],
@@ -47,12 +44,24 @@ pub fn full(options: &Options) -> Result<Section> {
                 (false, _) => [time, memory],
             });
         }
-        let curve = Curve { name: mix.name().to_owned(), of: "nodes".to_owned(), points };
         let what = format!("{}: growth with nodes", mix.name());
-        section.rows.push(Row::shown(what, curve.exponent(), Unit::Exponent));
-        section.curves.push(curve);
+        draw(&mut section, what, Curve { name: mix.name().to_owned(), of: "nodes".to_owned(), points });
     }
     Ok(section)
+}
+
+/// Time and memory of full plans of a clusterset.
+fn planned(name: &str, clusterset: ClusterSet, rounds: usize) -> Result<[Row; 2]> {
+    let planned = run(&FullPlan { clusterset, rounds })?;
+    let seconds = median(&planned.spent.iter().map(|spent| spent.cpu).collect::<Vec<_>>());
+    let time = Row::shown(format!("{name}: time"), seconds, Unit::Seconds);
+    Ok([time, Row::shown(format!("{name}: peak memory"), planned.peak as f64, Unit::Bytes)])
+}
+
+/// Adds a curve, and its exponent as `what`.
+fn draw(section: &mut Section, what: String, curve: Curve) {
+    section.rows.push(Row::shown(what, curve.exponent(), Unit::Exponent));
+    section.curves.push(curve);
 }
 
 /// Full plans of as many nodes in few and in many clusters.
@@ -70,17 +79,12 @@ pub fn by_clusters(options: &Options) -> Result<Section> {
         let mut points = Vec::new();
         for clusters in [2, 20, 200] {
             let clusterset = ClusterSet { clusters, stack: Stack::Six, ..clusterset(nodes, mix) };
-            let planned = run(&FullPlan { clusterset, rounds: 3 })?;
-            let seconds = median(&planned.spent.iter().map(|spent| spent.cpu).collect::<Vec<_>>());
-            points.push((clusters as f64, seconds));
-            let name = format!("{clusters} clusters, {}", mix.name());
-            section.rows.push(Row::shown(format!("{name}: time"), seconds, Unit::Seconds));
-            section.rows.push(Row::shown(format!("{name}: peak memory"), planned.peak as f64, Unit::Bytes));
+            let rows = planned(&format!("{clusters} clusters, {}", mix.name()), clusterset, 3)?;
+            points.push((clusters as f64, rows[0].value));
+            section.rows.extend(rows);
         }
-        let curve = Curve { name: mix.name().to_owned(), of: "clusters".to_owned(), points };
         let what = format!("{}: growth with clusters", mix.name());
-        section.rows.push(Row::shown(what, curve.exponent(), Unit::Exponent));
-        section.curves.push(curve);
+        draw(&mut section, what, Curve { name: mix.name().to_owned(), of: "clusters".to_owned(), points });
     }
     Ok(section)
 }
@@ -120,11 +124,9 @@ pub fn single(options: &Options) -> Result<Section> {
                 ));
             }
         }
-        let curve =
-            Curve { name: format!("a node joins, {}", mix.name()), of: "nodes".to_owned(), points: joins };
         let what = format!("{}: growth of a join with nodes", mix.name());
-        section.rows.push(Row::shown(what, curve.exponent(), Unit::Exponent));
-        section.curves.push(curve);
+        let name = format!("a node joins, {}", mix.name());
+        draw(&mut section, what, Curve { name, of: "nodes".to_owned(), points: joins });
     }
     Ok(section)
 }

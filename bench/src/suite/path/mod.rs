@@ -18,7 +18,7 @@ use self::layout::Layout;
 use self::plan::{Asked, BLOCK, Moved, blocks, requests, title, transfers};
 use crate::args::Options;
 use crate::child::run_in;
-use crate::measure::{Bulk, Counter, Exchanges, Mode, Path, Placement, Walk};
+use crate::measure::{Bulk, Counter, Exchanges, Mode, Path, Placement, Slice, Walk};
 use crate::report::Section;
 use crate::row::{Row, Unit};
 use causeway_lab::machine::load_average;
@@ -129,16 +129,26 @@ fn ways(bed: &Bed) -> Result<Section> {
     }
 }
 
-/// Requests and answers of one mode and family over all layouts.
-fn answered(bed: &Bed, asked: Asked, options: &Options, load: f64) -> Result<Section> {
-    let Asked { mode, placement, family, rounds, slice, bounded } = asked;
+/// The slices of one mode, placement and family over all layouts, and what they are called.
+fn exchanged(bed: &Bed, asked: Asked) -> Result<(String, Vec<Slice>)> {
+    let Asked { mode, placement, family, rounds, slice, bounded: _ } = asked;
     let title = title(mode, placement, family);
     eprintln!("measuring {title} …");
     let paths = paths(bed, family)?;
     let slices = run_in(bed.lab(), &Exchanges { paths, mode, placement, rounds, slice, seed: SEED })?;
-    let of = |value: fn(&crate::measure::Slice) -> f64| -> Vec<Sample> {
-        slices.iter().map(|s| Sample { path: s.path, round: s.round, value: value(s) }).collect()
-    };
+    Ok((title, slices))
+}
+
+/// One figure of each slice.
+fn samples(slices: &[Slice], value: fn(&Slice) -> f64) -> Vec<Sample> {
+    slices.iter().map(|slice| Sample { path: slice.path, round: slice.round, value: value(slice) }).collect()
+}
+
+/// Requests and answers of one mode and family over all layouts.
+fn answered(bed: &Bed, asked: Asked, options: &Options, load: f64) -> Result<Section> {
+    let Asked { mode, placement, bounded, .. } = asked;
+    let (title, slices) = exchanged(bed, asked)?;
+    let of = |value| samples(&slices, value);
     let times = of(|slice| slice.median);
     let mut section = Section::new(title, if bounded { METHOD } else { "" });
     let is_judged = bounded && !options.quick;
@@ -225,19 +235,13 @@ fn compared(samples: &[Sample], is_judged: bool, load: f64) -> Vec<Row> {
 
 /// What one stream carries in blocks, of one placement and family over all layouts.
 fn streamed(bed: &Bed, asked: Asked, options: &Options, load: f64) -> Result<Section> {
-    let Asked { mode, placement, family, rounds, slice, bounded } = asked;
-    let title = title(mode, placement, family);
-    eprintln!("measuring {title} …");
-    let paths = paths(bed, family)?;
-    let slices = run_in(bed.lab(), &Exchanges { paths, mode, placement, rounds, slice, seed: SEED })?;
-    let of = |value: fn(&crate::measure::Slice) -> f64| -> Vec<Sample> {
-        slices.iter().map(|s| Sample { path: s.path, round: s.round, value: value(s) }).collect()
-    };
+    let (title, slices) = exchanged(bed, asked)?;
+    let of = |value| samples(&slices, value);
     let (rates, cpu) =
         (of(|slice| BLOCK as f64 * 8.0 / slice.median), of(|slice| slice.cpu / BLOCK as f64 * 1e9));
     let note = "On an open connection, with one byte back for each block. On one processor the rate is what a byte costs at both ends \
                 together. Processor time is that of both ends, and of the kernel on their behalf.";
-    let rows = rated(&rates, &cpu, bounded && !options.quick, load);
+    let rows = rated(&rates, &cpu, asked.bounded && !options.quick, load);
     Ok(Section { rows, ..Section::new(title, note) })
 }
 
