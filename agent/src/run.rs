@@ -446,6 +446,9 @@ impl Agent {
                 (std::mem::take(&mut pass.carriers), std::mem::take(&mut pass.left_out));
             self.gateways.watch(carriers, left_out, overlay);
         }
+        if let Known::Plan(inputs) = known {
+            self.telemetry.planned(inputs.links());
+        }
         let mut report = Report::of(known, &result, self.gateways.verdict(), &self.gateways.cut_off());
         self.telemetry.links(report.links(), &self.gateways.unreachable());
         if basis == Basis::Source {

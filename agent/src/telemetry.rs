@@ -1,25 +1,29 @@
 //! What the agent measures of itself, of its node's links and of the kernel's counters. Nothing follows from it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use causeway_api::LinkState;
 use causeway_dataplane::KernelError;
 use causeway_dataplane::counters::{Counters, Traffic};
+use causeway_dataplane::nft::Origin;
 use causeway_metrics::catalogue::{
     DEVICE_BYTES, DEVICE_DROPS, DEVICE_ERRORS, DEVICE_PACKETS, FAILOVERS, FIREWALL_DROPS, GATEWAYS,
-    GATEWAYS_IMPAIRED, LINK_JITTER, LINK_LOST, LINK_RTT, LINK_UP, PEERS, RECONCILE_DURATION,
-    RECONCILE_ERRORS, RECONCILE_REPAIRS, RECONCILE_STEPS, RECONCILE_SUCCESS, ROUTES, RTT_BOUNDS,
+    GATEWAYS_IMPAIRED, LINK_BYTES, LINK_JITTER, LINK_LOST, LINK_PACKETS, LINK_RTT, LINK_UP, PEERS,
+    RECONCILE_DURATION, RECONCILE_ERRORS, RECONCILE_REPAIRS, RECONCILE_STEPS, RECONCILE_SUCCESS, ROUTES,
+    RTT_BOUNDS,
 };
 use causeway_metrics::{Metrics, Page, Value};
-use causeway_model::ClusterName;
+use causeway_model::{ClusterName, LinkPlan, Prefix};
 use causeway_probing::{Impairment, Prober, State, Status, Tallies};
 
 use crate::converge::{ConvergeError, Pass};
 
 /// The kernel's counters are read no more often than this.
 const KERNEL: Duration = Duration::from_secs(5);
-/// With more pools than this only sum and count of round-trip times are told: a scrape stays below 50 kB with 100.
+/// With more clusters than this less is told of each: of round-trip times sum and count, no jitter, of traffic the bytes. A scrape
+/// stays below 50 kB with 100.
 const DETAILED: usize = 16;
 /// How our devices carry packets.
 const ENCAPSULATION: &str = "vxlan";
@@ -29,14 +33,28 @@ pub struct Telemetry {
     metrics: Metrics,
     /// Whether the kernel was as planned after the last pass, and nothing else was asked for since.
     in_force: bool,
+    remotes: Remotes,
 }
+
+/// Whose prefixes are whose, by the links of the last pass.
+type Remotes = Arc<Mutex<Vec<(Prefix, ClusterName)>>>;
 
 impl Telemetry {
     /// Puts them into `metrics`.
     pub fn new(metrics: Metrics) -> Telemetry {
         ConvergeError::REASONS.iter().for_each(|reason| metrics.start(&RECONCILE_ERRORS, &[reason]));
-        metrics.on_scrape(kernel());
-        Telemetry { metrics, in_force: false }
+        let remotes = Remotes::default();
+        metrics.on_scrape(kernel(remotes.clone()));
+        Telemetry { metrics, in_force: false, remotes }
+    }
+
+    /// These links are programmed: what comes from their prefixes is told as theirs.
+    pub fn planned(&self, links: &[LinkPlan]) {
+        let of = |link: &LinkPlan| {
+            let remote = link.id.remote.clone();
+            link.prefixes.clone().into_iter().map(move |prefix| (prefix.prefix, remote.clone()))
+        };
+        *self.remotes.lock().unwrap_or_else(PoisonError::into_inner) = links.iter().flat_map(of).collect();
     }
 
     /// Tells at each scrape what probes say.
@@ -110,14 +128,15 @@ fn put_links(page: &mut Page, tallies: &Tallies, statuses: &[Status]) {
     for status in statuses.iter().filter(|status| status.state == State::Alive) {
         jitters.entry(&status.target.pool).or_default().extend(status.jitter);
     }
-    for (remote, mut all) in jitters {
+    let is_detailed = tallies.len() <= DETAILED;
+    for (remote, mut all) in jitters.into_iter().filter(|_| is_detailed) {
         all.sort_unstable();
         if let Some(median) = all.get(all.len() / 2) {
             page.put(&LINK_JITTER, &[remote], Value::Number(median.as_secs_f64()));
         }
     }
     for (remote, tally) in tallies {
-        let bounds = if tallies.len() > DETAILED { &[] } else { RTT_BOUNDS };
+        let bounds = if is_detailed { RTT_BOUNDS } else { &[] };
         let mut below = 0;
         let buckets = bounds.iter().map(|bound| {
             let within = tally.rtts.within(*bound);
@@ -131,13 +150,14 @@ fn put_links(page: &mut Page, tallies: &Tallies, statuses: &[Status]) {
 }
 
 /// Puts the kernel's counters on a page, as they are or were a moment ago.
-fn kernel() -> impl FnMut(&mut Page) + Send + 'static {
+fn kernel(remotes: Remotes) -> impl FnMut(&mut Page) + Send + 'static {
     let mut counters: Option<Counters> = None;
     let mut read: Option<(Instant, Page)> = None;
     move |page: &mut Page| {
         let is_fresh = read.as_ref().is_some_and(|(at, _)| at.elapsed() < KERNEL);
         if !is_fresh {
-            match read_kernel(&mut counters) {
+            let remotes = remotes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match read_kernel(&mut counters, &remotes) {
                 Ok(now) => read = Some((Instant::now(), now)),
                 Err(error) => {
                     tracing::warn!(%error, "the kernel's counters are left out of the metrics");
@@ -151,7 +171,10 @@ fn kernel() -> impl FnMut(&mut Page) + Send + 'static {
     }
 }
 
-fn read_kernel(counters: &mut Option<Counters>) -> Result<Page, KernelError> {
+fn read_kernel(
+    counters: &mut Option<Counters>,
+    remotes: &[(Prefix, ClusterName)],
+) -> Result<Page, KernelError> {
     let open = match counters {
         Some(open) => open,
         None => counters.insert(Counters::open()?),
@@ -171,7 +194,34 @@ fn read_kernel(counters: &mut Option<Counters>) -> Result<Page, KernelError> {
     for (reason, packets) in open.drops()? {
         page.put(&FIREWALL_DROPS, &[&reason], Value::Count(packets));
     }
+    put_traffic(&mut page, by_remote(&open.received()?, remotes));
     Ok(page)
+}
+
+fn put_traffic(page: &mut Page, received: BTreeMap<&ClusterName, [u64; 2]>) {
+    let is_detailed = received.len() <= DETAILED;
+    for (remote, [packets, bytes]) in received {
+        page.put(&LINK_BYTES, &[remote.as_str()], Value::Count(bytes));
+        if is_detailed {
+            page.put(&LINK_PACKETS, &[remote.as_str()], Value::Count(packets));
+        }
+    }
+}
+
+/// What came from each cluster. Prefixes of two clusters never overlap, and what a kernel counts by may be one made of several of them.
+fn by_remote<'a>(
+    received: &[(Origin, [u64; 2])],
+    remotes: &'a [(Prefix, ClusterName)],
+) -> BTreeMap<&'a ClusterName, [u64; 2]> {
+    let mut sums: BTreeMap<&ClusterName, [u64; 2]> = BTreeMap::new();
+    for (origin, counts) in received {
+        let Some((_, remote)) = remotes.iter().find(|(prefix, _)| prefix.overlaps(&origin.sources)) else {
+            continue;
+        };
+        let sum = sums.entry(remote).or_default();
+        sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -192,6 +242,21 @@ mod tests {
         assert_eq!(ups(&links, &[].into()), [("b", 1.0), ("c", 1.0), ("d", 0.0)]);
         assert_eq!(ups(&links, &[&b].into()), [("b", 0.0), ("c", 1.0), ("d", 0.0)]);
         assert_eq!(ups(&links, &[&own].into()), [("b", 0.0), ("c", 0.0), ("d", 0.0)]);
+    }
+
+    #[test]
+    fn what_came_from_several_prefixes_of_a_cluster_is_summed_up() {
+        let prefix = |text: &str| text.parse::<Prefix>().unwrap();
+        let came = |sources: &str, counts: [u64; 2]| {
+            (Origin { sources: prefix(sources), senders: prefix("198.18.1.0/24") }, counts)
+        };
+        // Two neighbours of one cluster are one range in the kernel; a link that is gone may leave one of nobody behind.
+        let received =
+            [came("10.2.0.0/15", [2, 200]), came("fd00:2::/64", [3, 600]), came("10.9.0.0/16", [1, 1])];
+        let [west, north]: [ClusterName; 2] = ["west", "north"].map(|name| name.parse().unwrap());
+        let remotes = ["10.2.0.0/16", "10.3.0.0/16", "fd00:2::/64"].map(|text| (prefix(text), west.clone()));
+        let remotes = [&remotes[..], &[(prefix("10.4.0.0/16"), north)]].concat();
+        assert_eq!(by_remote(&received, &remotes), [(&west, [5, 800])].into());
     }
 
     fn tally() -> Tally {
@@ -240,7 +305,7 @@ mod tests {
         for device in ["vx-bridge", "vx-bridge6", "vx-local", "vx-local6"] {
             for direction in ["receive", "transmit"] {
                 for metric in [&DEVICE_PACKETS, &DEVICE_BYTES, &DEVICE_ERRORS, &DEVICE_DROPS] {
-                    page.put(metric, &[device, ENCAPSULATION, direction], Value::Count(u64::MAX));
+                    page.put(metric, &[device, ENCAPSULATION, direction], Value::Count(1 << 50));
                 }
             }
         }
@@ -275,6 +340,8 @@ mod tests {
                 );
             }
         }
+        let names: Vec<ClusterName> = remotes.iter().map(|remote| remote.parse().unwrap()).collect();
+        put_traffic(&mut page, names.iter().map(|name| (name, [123_456_789_012; 2])).collect());
         metrics.set_all(&LINK_UP, remotes.iter().map(|remote| (remote, 1.0)));
         metrics.on_scrape(move |to| to.extend(&page));
         metrics.text()

@@ -147,6 +147,9 @@ pub enum Error {
         /// How the API server is called.
         at: String,
     },
+    /// The user has interrupted it.
+    #[error("interrupted; what was written for it has been removed again")]
+    Interrupted,
     /// An object could not be written into a directory, or removed.
     #[error(transparent)]
     Object {
@@ -254,6 +257,7 @@ impl Error {
             | Error::Listen { .. }
             | Error::OtherCluster { .. } => true,
             Error::NodeNotPlanned { .. }
+            | Error::Interrupted
             | Error::Request(_)
             | Error::Read { .. }
             | Error::Answer { .. }

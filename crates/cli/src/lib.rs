@@ -20,6 +20,7 @@ mod explain;
 mod gather;
 mod input;
 mod install;
+mod interrupt;
 mod inventory;
 mod join;
 mod leave;

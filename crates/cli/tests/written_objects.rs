@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -161,4 +162,34 @@ fn each_member_of_a_group_is_followed_by_its_own_state() {
     let (way, exit) = walk("2");
     assert_eq!(exit, Some(1));
     assert!(way["request"]["end"]["text"].as_str().expect("text").contains("west/w2 drops"), "{way}");
+}
+
+/// Files of Diagnoses below the directory.
+fn diagnoses(dir: &TempDir) -> Vec<PathBuf> {
+    let below = |folder: PathBuf| {
+        fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path())
+    };
+    below(dir.path().join("diagnoses")).flat_map(below).collect()
+}
+
+#[test]
+fn a_doctor_that_is_interrupted_takes_its_requests_with_it() {
+    let dir = planned();
+    // No agent is there to answer.
+    let doctor = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .args(["doctor", "--objects", &path(&dir)])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("causeway runs");
+    let limit = Instant::now() + Duration::from_secs(30);
+    while diagnoses(&dir).is_empty() {
+        assert!(Instant::now() < limit, "nothing was asked");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let kill = Command::new("sh").args(["-c", "kill -INT $0", &doctor.id().to_string()]).status();
+    assert!(kill.expect("sh runs").success());
+    let output = doctor.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("interrupted"), "{}: {said}", output.status);
+    assert_eq!(diagnoses(&dir), Vec::<PathBuf>::new());
 }

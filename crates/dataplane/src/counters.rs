@@ -71,6 +71,15 @@ impl Counters {
         nft::kube_proxy(&mut self.firewall)
     }
 
+    /// What came out of tunnels between clusters and was let in, as packets and bytes, by where it came from. An
+    /// element that is added anew begins at zero.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub fn received(&mut self) -> Result<Vec<(nft::Origin, [u64; 2])>, KernelError> {
+        nft::received(&mut self.firewall)
+    }
+
     /// Packets that rules of our table have dropped, by what their comment says. A rule that is written anew begins
     /// at zero.
     ///

@@ -103,23 +103,27 @@ metrics! {
     STARTED = "process_start_time_seconds", Kind::Gauge, [], EVERY,
         "When the program started, in seconds since 1970";
     REFUSED_SERIES = "causeway_metrics_refused_series_total", Kind::Counter, [], EVERY,
-        "Numbers that were left out since a metric would have had too many label sets";
+        "Numbers left out since a metric would have had too many label sets";
     API_WRITES = "causeway_api_writes_total", Kind::Counter, ["server", "kind", "verb", "outcome"], EVERY,
         "Requests that wrote to an API server; outcome is OK or why it failed";
     WATCH_FAILURES = "causeway_watch_failures_total", Kind::Counter, ["server", "resource", "reason"], EVERY,
         "Watches that failed and were started anew";
     LINK_UP = "causeway_link_up", Kind::Gauge, ["remote"], AGENT,
-        "1 if the link to the remote cluster is in the kernel and, where it is probed, answered in every IP family; else 0";
+        "1 if the link is in the kernel and, where it is probed, answered in every IP family; else 0";
     LINK_RTT = "causeway_link_rtt_seconds", Kind::Histogram(RTT_BOUNDS), ["remote"], AGENT,
-        "Round-trip time of probes through the tunnel to gateways of the remote cluster, and nodes that carry its Services; with more than 16 clusters only sum and count";
+        "Round-trip time of probes to gateways of the remote cluster and nodes that carry its Services; with more than 16 clusters only sum and count";
     LINK_JITTER = "causeway_link_jitter_seconds", Kind::Gauge, ["remote"], AGENT,
-        "Smoothed deviation of the round-trip time, median of the gateways that answer";
+        "Smoothed deviation of the round-trip time, median of the gateways that answer; not told with more than 16 clusters";
     LINK_LOST = "causeway_link_probes_lost_total", Kind::Counter, ["remote"], AGENT,
         "Probes without an answer within three seconds; those with one are in causeway_link_rtt_seconds_count";
+    LINK_BYTES = "causeway_link_receive_bytes_total", Kind::Counter, ["remote"], AGENT,
+        "Bytes of inner packets let in from the remote cluster; its own nodes count the other way";
+    LINK_PACKETS = "causeway_link_receive_packets_total", Kind::Counter, ["remote"], AGENT,
+        "Inner packets let in from the remote cluster; not told with more than 16 clusters";
     GATEWAYS = "causeway_gateways", Kind::Gauge, ["state"], AGENT,
-        "Addresses of gateways that this node uses, by whether they answer: alive, dead (not in use) or silent (as all others, and so in use)";
+        "Addresses of gateways that this node uses: alive, dead (not in use) or silent (as all others, so in use)";
     GATEWAYS_IMPAIRED = "causeway_gateways_impaired", Kind::Gauge, ["impairment"], AGENT,
-        "Addresses of gateways that answer and lose a part of the packets (loss), or all of full size (large_packets)";
+        "Addresses of gateways that answer and lose some packets (loss), or all of full size (large_packets)";
     FAILOVERS = "causeway_failovers_total", Kind::Counter, [], AGENT,
         "Changes of next-hop groups since a gateway died or came back";
     DEVICE_BYTES = "causeway_device_bytes_total", Kind::Counter, ["device", "encapsulation", "direction"], AGENT,
@@ -131,7 +135,7 @@ metrics! {
     DEVICE_ERRORS = "causeway_device_errors_total", Kind::Counter, ["device", "encapsulation", "direction"], AGENT,
         "Packets with an error at a tunnel device";
     FIREWALL_DROPS = "causeway_firewall_dropped_packets_total", Kind::Counter, ["reason"], AGENT,
-        "Packets that the table inet causeway dropped; the reason is the comment of the rule";
+        "Packets that the table inet causeway dropped, by the comment of the rule";
     RECONCILE_DURATION = "causeway_reconcile_duration_seconds", Kind::Histogram(WORK_BOUNDS), [], AGENT,
         "Passes over the kernel: observe, compare, change, observe again";
     RECONCILE_ERRORS = "causeway_reconcile_errors_total", Kind::Counter, ["reason"], AGENT,

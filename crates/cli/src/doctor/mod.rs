@@ -7,23 +7,23 @@ mod report;
 mod services;
 mod targets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use causeway_api::{Diagnosis, DiagnosisSpec, HostEvidence, Ip};
-use causeway_diagnosis::targets::TARGETS;
 use causeway_diagnosis::{Cause, Evidence, NodeEvidence, Refused, diagnose};
 use causeway_kubernetes::Access;
-use causeway_model::{ClusterName, NodeId, NodePlan, Reason};
+use causeway_model::{NodeId, NodePlan, Reason};
 use causeway_planner::Plan;
 use clap::Args;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::error::Error;
-use crate::inventory::{Inventory, Problem};
+use crate::interrupt::Interrupt;
+use crate::inventory::Inventory;
 use crate::report::Format;
 use directory::Directory;
 use members::Members;
@@ -102,17 +102,17 @@ pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
         let names: Vec<String> = args.evidence.iter().map(|file| file.display().to_string()).collect();
         return Ok(DoctorReport::new(names.join(", "), &evidence, diagnose(&evidence), problems));
     }
-    let limit = Duration::from_secs(args.timeout);
+    let patience = Patience { limit: Duration::from_secs(args.timeout), interrupt: Interrupt::noted()? };
     if let Some(directory) = &args.objects {
         let inventory = Inventory::read(directory)?;
         let chosen = choose(args, &inventory.written)?;
-        let untested = untested(args, &inventory.written);
+        let untested = untested(args, &inventory.written, &chosen);
         let mut place = Directory::new(directory.clone());
-        let result = ask(&mut place, &chosen, &args.services, &inventory.written, limit);
+        let result = ask(&mut place, &chosen, &args.services, &inventory.written, &patience);
         place.clean_up()?;
         let evidence = Evidence { nodes: result?, overlaps: overlaps(&inventory), rights: Vec::new() };
-        let problems = inventory.problems.into_iter().chain(untested).collect();
-        return Ok(DoctorReport::new(inventory.source, &evidence, diagnose(&evidence), problems));
+        let report = DoctorReport::new(inventory.source, &evidence, diagnose(&evidence), inventory.problems);
+        return Ok(DoctorReport { untested, ..report });
     }
     let access =
         |context: Option<&String>| Access { kubeconfig: args.kubeconfig.clone(), context: context.cloned() };
@@ -123,25 +123,11 @@ pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
     let (mut place, plan) = Members::open(&accesses)?;
     let chosen = choose(args, &plan)?;
     let known = [args.services.clone(), place.services()?].concat();
-    let result = ask(&mut place, &chosen, &known, &plan, limit);
+    let result = ask(&mut place, &chosen, &known, &plan, &patience);
     place.clean_up()?;
     let evidence = Evidence { nodes: result?, overlaps: Vec::new(), rights: place.take_refused() };
-    let problems = place.take_problems().into_iter().chain(untested(args, &plan)).collect();
-    Ok(DoctorReport::new(place.name(), &evidence, diagnose(&evidence), problems))
-}
-
-/// That there are clusters of which nobody is asked, because they are too many for one test.
-fn untested(args: &DoctorArgs, plan: &Plan) -> Option<Problem> {
-    let clusters: BTreeSet<&ClusterName> = plan.nodes.keys().map(|id| &id.cluster).collect();
-    (args.nodes.is_empty() && clusters.len() > TARGETS).then(|| Problem {
-        file: "doctor".to_owned(),
-        line: 0,
-        object: None,
-        message: format!(
-            "{} clusters are more than one test is of: the first {TARGETS} are tested; name nodes of others with --node",
-            clusters.len()
-        ),
-    })
+    let report = DoctorReport::new(place.name(), &evidence, diagnose(&evidence), place.take_problems());
+    Ok(DoctorReport { untested: untested(args, &plan, &chosen), ..report })
 }
 
 fn choose<'a>(args: &DoctorArgs, plan: &'a Plan) -> Result<Vec<&'a NodePlan>, Error> {
@@ -149,6 +135,11 @@ fn choose<'a>(args: &DoctorArgs, plan: &'a Plan) -> Result<Vec<&'a NodePlan>, Er
         [] => Ok(targets::some(plan, usize::from(args.per_cluster))),
         named => targets::named(plan, named),
     }
+}
+
+/// Who named nodes knows which clusters are not tested.
+fn untested(args: &DoctorArgs, plan: &Plan, chosen: &[&NodePlan]) -> Vec<String> {
+    if args.nodes.is_empty() { targets::untested(plan, chosen) } else { Vec::new() }
 }
 
 /// Where agents are asked.
@@ -176,15 +167,27 @@ trait Place {
     fn clean_up(&mut self) -> Result<(), Error>;
 }
 
-/// Asks, and waits for answers for as long as `limit`.
+/// How long answers are waited for.
+struct Patience {
+    /// At most, for tests.
+    limit: Duration,
+    /// Not any more.
+    interrupt: Interrupt,
+}
+
+/// Asks, and waits for answers for as long as `limit`, unless the user interrupts it.
 fn answered<P: Place>(
     place: &mut P,
     asked: Vec<(NodeId, DiagnosisSpec)>,
     limit: Duration,
+    interrupt: &Interrupt,
 ) -> Result<Vec<NodeEvidence>, Error> {
     let asked = place.request(asked)?;
     let limit = Instant::now() + limit;
     loop {
+        if interrupt.is_asked() {
+            return Err(Error::Interrupted);
+        }
         let evidence = place.answers(&asked);
         let is_over = Instant::now() >= limit;
         match evidence {
@@ -218,7 +221,7 @@ fn ask(
     chosen: &[&NodePlan],
     known: &[KnownService],
     plan: &Plan,
-    limit: Duration,
+    patience: &Patience,
 ) -> Result<Vec<NodeEvidence>, Error> {
     let requested_at = Timestamp::now();
     let request = |step: &str| DiagnosisSpec {
@@ -228,7 +231,7 @@ fn ask(
         services: Vec::new(),
     };
     let hello = chosen.iter().map(|node| (node.id.clone(), request("hello"))).collect();
-    let there = answered(place, hello, HELLO)?;
+    let there = answered(place, hello, HELLO, &patience.interrupt)?;
     let silent: Vec<&NodeId> = there.iter().filter(|one| one.answer.is_none()).map(|one| &one.id).collect();
     let pods: BTreeMap<NodeId, Vec<Ip>> = there.iter().map(|one| (one.id.clone(), pods(one))).collect();
     let asked = chosen.iter().filter(|node| !silent.contains(&&node.id)).map(|node| {
@@ -236,7 +239,7 @@ fn ask(
         let services = services::of(node, known, plan);
         (node.id.clone(), DiagnosisSpec { targets, services, ..request("test") })
     });
-    let mut answers = answered(place, asked.collect(), limit)?;
+    let mut answers = answered(place, asked.collect(), patience.limit, &patience.interrupt)?;
     answers.extend(there.iter().filter(|one| one.answer.is_none()).cloned());
     answers.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(answers)

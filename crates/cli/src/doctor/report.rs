@@ -2,6 +2,7 @@
 
 use causeway_api::{Ip, PathEvidence, PathKind, ServiceEvidence};
 use causeway_diagnosis::cause::Text;
+use causeway_diagnosis::targets::TARGETS;
 use causeway_diagnosis::{Cause, Evidence, Finding, NodeEvidence};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -21,6 +22,9 @@ pub struct DoctorReport {
     pub findings: Vec<FindingReport>,
     /// The nodes that were asked.
     pub nodes: Vec<NodeReport>,
+    /// Clusters of which no node was asked, since one test is of 16 nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub untested: Vec<String>,
     /// Objects that cannot be used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -196,6 +200,7 @@ impl DoctorReport {
             healthy: findings.is_empty(),
             findings: findings.into_iter().map(finding).collect(),
             nodes: evidence.nodes.iter().map(NodeReport::from).collect(),
+            untested: Vec::new(),
             problems,
         }
     }
@@ -217,6 +222,12 @@ impl DoctorReport {
             finding.evidence.iter().for_each(|line| table.row(["  saw".to_owned(), line.clone()]));
             mend.iter().for_each(|line| table.row(["  mend".to_owned(), line.clone()]));
             page.table(table);
+        }
+        if !self.untested.is_empty() {
+            page.heading(format!(
+                "NOT TESTED, as one test is of {TARGETS} nodes; name nodes of these clusters with --node"
+            ));
+            page.line(format!("  {}", self.untested.join(", ")));
         }
         show_problems(page, &self.problems);
     }

@@ -1,6 +1,6 @@
 //! Who tests against whom. What is sent to is also awaited from, so whom a node tests against also tests against it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_api::{DiagnosisTarget, Ip};
 use causeway_diagnosis::targets::{TARGETS, of_slices, target};
@@ -22,6 +22,13 @@ pub fn some(plan: &Plan, per_cluster: usize) -> Vec<&NodePlan> {
         nodes
     });
     chosen.collect()
+}
+
+/// The clusters of which no node is chosen.
+pub fn untested(plan: &Plan, chosen: &[&NodePlan]) -> Vec<String> {
+    let tested: BTreeSet<&ClusterName> = chosen.iter().map(|node| &node.id.cluster).collect();
+    let all: BTreeSet<&ClusterName> = plan.nodes.keys().map(|id| &id.cluster).collect();
+    all.difference(&tested).map(ToString::to_string).collect()
 }
 
 /// The nodes of these names.
@@ -99,8 +106,6 @@ fn abroad(node: &NodePlan, pod: &Ip) -> Ip {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use causeway_model::Families;
     use causeway_planner::Planner;
     use causeway_planner::synth::{Modes, Shape};
@@ -123,6 +128,7 @@ mod tests {
             let chosen = some(&plan, 4);
             let tested: BTreeSet<&ClusterName> = chosen.iter().map(|node| &node.id.cluster).collect();
             assert_eq!((tested.len(), chosen.len()), (clusters.min(16), clusters.min(16) * of_each));
+            assert_eq!(untested(&plan, &chosen).len(), clusters.saturating_sub(16));
         }
     }
 

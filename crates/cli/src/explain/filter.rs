@@ -178,6 +178,9 @@ fn holds(ruleset: &Ruleset, condition: &Match, passing: &Passing) -> bool {
         Match::Destination(family, address) => {
             packet.family() == *family && is_at(ruleset, address, packet.destination)
         }
+        Match::Origin(family, set) => {
+            packet.family() == *family && is_origin(ruleset, set, packet.source, passing.sender)
+        }
         Match::OtherOrigin(family, set) => {
             packet.family() == *family && !is_origin(ruleset, set, packet.source, passing.sender)
         }

@@ -2,7 +2,7 @@
 //! the nftables table that follows from a node's plan.
 //!
 //! ```text
-//! raw_prerouting     outer: no tracking · IPv6: one path for each connection · inner: source, global → real, destination, transit untracked
+//! raw_prerouting     outer: no tracking · IPv6: one path for each connection · inner: global → real, destination and source, transit untracked
 //! raw_input          outer: drop what no known VTEP sent under its own MAC, and what is of another network
 //! raw_output         outer: no tracking · IPv6: one path for each connection
 //! forward            maximum segment size · who may send into the tunnels
@@ -21,6 +21,8 @@
 //!
 //! The rules depend on the node's own plan only; peers and links change elements of sets.
 
+mod sets;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -28,11 +30,10 @@ use causeway_model::{Families, Family, Mac, NodePlan, Prefix, PrefixSet, Role, T
 
 use crate::device::{Device, Overlay};
 use crate::nft::foreign::ForeignAccept;
-use crate::nft::{
-    Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Origin, Rule, Ruleset, Set,
-};
+use crate::nft::{Action, Address, Base, Chain, ChainType, Hook, Match, Origin, Rule, Ruleset, Set};
 use crate::state::Vxlan;
 use crate::table::Table;
+use sets::Group;
 
 /// `NF_IP_PRI_RAW`: before connection tracking.
 const RAW: i32 = -300;
@@ -53,7 +54,9 @@ pub struct Inputs<'a> {
     pub families: Families,
     /// Remote prefixes that the node reaches, as its cluster sees them.
     pub remote: PrefixSet,
-    /// The same with those who may send from there over [`Overlay::Bridge`]; no two overlap.
+    /// Those of them that several gateways or nodes carry: Linux picks one for each packet.
+    pub carried: PrefixSet,
+    /// All of `remote` with those who may send from there over [`Overlay::Bridge`]; no two overlap.
     pub origins: Vec<Origin>,
     /// The node's tunnel devices.
     pub devices: &'a BTreeMap<Device, Vxlan>,
@@ -90,44 +93,6 @@ pub fn firewall(inputs: &Inputs<'_>) -> Option<Ruleset> {
     })
 }
 
-/// Groups of addresses that rules speak of.
-#[derive(Clone, Copy)]
-enum Group {
-    /// Prefixes of other clusters.
-    Remote,
-    /// All prefixes of the own cluster.
-    Own,
-    /// The own cluster's overlay blocks.
-    OwnOverlay,
-    /// The own cluster's pods.
-    OwnPods,
-    /// The pods of this node.
-    LocalPods,
-    /// What this node must track: its pods, its overlay address, and Services, which any node
-    /// translates.
-    Here,
-}
-
-impl Group {
-    fn name(self) -> &'static str {
-        match self {
-            Group::Remote => "remote",
-            Group::Own => "own",
-            Group::OwnOverlay => "own_overlay",
-            Group::OwnPods => "own_pods",
-            Group::LocalPods => "local_pods",
-            Group::Here => "here",
-        }
-    }
-}
-
-fn digit(family: Family) -> char {
-    match family {
-        Family::V4 => '4',
-        Family::V6 => '6',
-    }
-}
-
 struct Builder<'a> {
     inputs: &'a Inputs<'a>,
     overlays: Vec<Overlay>,
@@ -149,14 +114,17 @@ impl Builder<'_> {
             rules.extend(self.untracked_pods(family));
         }
         rules.push(rule(self.no_tunnel(), Action::Accept, "not from a tunnel"));
-        for family in Family::BOTH {
-            if families.contains(family) {
-                rules.extend(self.arriving(family));
-            } else {
-                rules.push(rule(vec![Match::Of(family)], Action::Drop, "family not used"));
-            }
+        for family in Family::BOTH.into_iter().filter(|family| !families.contains(*family)) {
+            rules.push(rule(vec![Match::Of(family)], Action::Drop, "family not used"));
         }
-        rules.push(rule(Vec::new(), Action::NoTrack, "transit needs no tracking"));
+        for Translation { real, global } in families.iter().flat_map(|family| self.translations(family)) {
+            let mut matches = self.in_tunnel(Overlay::Bridge);
+            matches.push(Match::Destination(real.family(), Address::Within(global)));
+            rules.push(rule(matches, Action::RewriteDestination(global, real), "global to real"));
+        }
+        for overlay in self.overlays.clone() {
+            rules.extend(self.arriving(overlay));
+        }
         chain("raw_prerouting", ChainType::Filter, Hook::Prerouting, RAW, rules)
     }
 
@@ -166,7 +134,7 @@ impl Builder<'_> {
     fn steady_path(&mut self, mut matches: Vec<Match>) -> Option<Rule> {
         let uses = self.inputs.families.contains(Family::V6);
         uses.then(|| {
-            matches.push(Match::Destination(Family::V6, self.member_set(Group::Remote, Family::V6)));
+            matches.push(Match::Destination(Family::V6, self.member_set(Group::Carried, Family::V6)));
             rule(matches, Action::ClearFlowLabel, "one path for each connection")
         })
     }
@@ -200,33 +168,58 @@ impl Builder<'_> {
         ]
     }
 
-    /// What came out of a tunnel.
-    fn arriving(&mut self, family: Family) -> Vec<Rule> {
+    /// What came out of the tunnels of this overlay. What most packets are for comes first, and each packet that is let in is
+    /// looked up among the origins once, as they count it. Nothing of `vx-bridge` is left behind its rules, so those of
+    /// `vx-local` do not ask for it.
+    fn arriving(&mut self, overlay: Overlay) -> Vec<Rule> {
+        let families: Vec<Family> = self.inputs.families.iter().collect();
+        let via = if overlay == Overlay::Bridge { self.in_tunnel(overlay) } else { Vec::new() };
         let mut rules = Vec::new();
-        for overlay in self.overlays.clone() {
-            rules.push(self.foreign_source(overlay, family));
+        if overlay == Overlay::Local {
+            rules.extend(families.iter().map(|family| self.foreign_source_over_local(*family)));
         }
-        for Translation { real, global } in self.translations(family) {
-            let mut matches = self.in_tunnel(Overlay::Bridge);
-            matches.push(Match::Destination(family, Address::Within(global)));
-            rules.push(rule(matches, Action::RewriteDestination(global, real), "global to real"));
+        for (group, action, why) in self.welcome(overlay) {
+            for family in families.iter().copied() {
+                let to = match group {
+                    Group::LocalPods if !self.has(group, family) => continue,
+                    Group::LocalPods => self.members(group, family),
+                    _ => self.member_set(group, family),
+                };
+                let mut matches = [via.clone(), vec![Match::Destination(family, to)]].concat();
+                if overlay == Overlay::Bridge {
+                    matches.push(Match::Origin(family, self.origins(family)));
+                }
+                rules.push(rule(matches, action.clone(), why));
+            }
         }
-        let here = Match::Destination(family, self.member_set(Group::Here, family));
-        rules.push(rule(vec![here], Action::Accept, "this node's pods, its address, Services: tracked"));
-        for overlay in self.overlays.clone() {
-            rules.push(self.foreign_destination(overlay, family));
+        if overlay == Overlay::Bridge {
+            for family in families {
+                let other = Match::OtherOrigin(family, self.origins(family));
+                let matches = [via.clone(), vec![other]].concat();
+                rules.push(rule(matches, Action::Drop, "foreign inner source"));
+            }
         }
+        rules.push(rule(via, Action::Drop, "foreign inner destination"));
         rules
     }
 
-    fn foreign_source(&mut self, overlay: Overlay, family: Family) -> Rule {
-        let mut matches = self.in_tunnel(overlay);
-        if overlay == Overlay::Bridge {
-            // Several clusters send here, each from its own prefixes only.
-            matches.push(Match::OtherOrigin(family, self.origins(family)));
-            return rule(matches, Action::Drop, "foreign inner source");
-        }
-        matches.push(Match::Source(family, outside(self.member_set(Group::Remote, family))));
+    /// For whom packets may come over this overlay, and what is done with them. Transit is what is left over when this node's
+    /// pods, its own address and Services are taken out.
+    fn welcome(&self, overlay: Overlay) -> Vec<(Group, Action, &'static str)> {
+        let transit = |group| (group, Action::AcceptUntracked, "transit needs no tracking");
+        let passes_on = (overlay, self.inputs.node.role) == (Overlay::Local, Role::Gateway);
+        // Apart from the set, since a comparison with one prefix is quicker.
+        let here = [
+            (Group::LocalPods, Action::Accept, "this node's pods: tracked"),
+            (Group::Here, Action::Accept, "this node's address, Services: tracked"),
+        ];
+        let remote = passes_on.then(|| transit(Group::Remote));
+        here.into_iter().chain(remote).chain([transit(Group::Own)]).collect()
+    }
+
+    /// Over `vx-local` come own nodes only, and what they may send follows from the role of this one.
+    fn foreign_source_over_local(&mut self, family: Family) -> Rule {
+        let mut matches = vec![Match::Source(family, outside(self.member_set(Group::Remote, family)))];
         match self.inputs.node.role {
             // Own nodes send what their pods send; another gateway passes on replies to this one.
             Role::Gateway => {
@@ -238,15 +231,6 @@ impl Builder<'_> {
             }
         }
         rule(matches, Action::Drop, "foreign inner source")
-    }
-
-    fn foreign_destination(&mut self, overlay: Overlay, family: Family) -> Rule {
-        let mut matches = self.in_tunnel(overlay);
-        if (overlay, self.inputs.node.role) == (Overlay::Local, Role::Gateway) {
-            matches.push(Match::Destination(family, outside(self.member_set(Group::Remote, family))));
-        }
-        matches.push(Match::Destination(family, outside(self.member_set(Group::Own, family))));
-        rule(matches, Action::Drop, "foreign inner destination")
     }
 
     /// At this hook a packet is known to be for this host, in one piece.
@@ -417,64 +401,6 @@ impl Builder<'_> {
         let of_bridge = self.overlays.contains(&Overlay::Bridge);
         let all = self.inputs.node.translations.iter().filter(|_| of_bridge);
         all.filter(|translation| translation.real.family() == family).copied().collect()
-    }
-
-    fn prefixes(&self, group: Group, family: Family) -> Vec<Prefix> {
-        let NodePlan { own, local_pods, vtep, .. } = self.inputs.node;
-        let host = Prefix::host(vtep.overlay.get(family));
-        let all: PrefixSet = match group {
-            Group::Remote => self.inputs.remote.clone(),
-            Group::Own => own.pods.iter().chain(&own.services).chain(&own.overlay).copied().collect(),
-            Group::OwnOverlay => own.overlay.iter().copied().collect(),
-            Group::OwnPods => own.pods.iter().copied().collect(),
-            Group::LocalPods => local_pods.iter().copied().collect(),
-            Group::Here => local_pods.iter().chain(&own.services).copied().chain([host]).collect(),
-        };
-        all.as_slice().iter().filter(|prefix| prefix.family() == family).copied().collect()
-    }
-
-    fn has(&self, group: Group, family: Family) -> bool {
-        !self.prefixes(group, family).is_empty()
-    }
-
-    /// The members of a group: a single prefix is compared with, which is cheaper than a look-up.
-    fn members(&mut self, group: Group, family: Family) -> Address {
-        match self.prefixes(group, family).as_slice() {
-            [prefix] => Address::Within(*prefix),
-            _ => self.member_set(group, family),
-        }
-    }
-
-    /// The same for a group whose members come and go: rules stay as they are.
-    fn member_set(&mut self, group: Group, family: Family) -> Address {
-        let name = format!("{}{}", group.name(), digit(family));
-        Address::InSet(self.set(name, family, Elements::Prefixes(self.prefixes(group, family))))
-    }
-
-    fn origins(&mut self, family: Family) -> String {
-        let of_family = self.inputs.origins.iter().filter(|origin| origin.sources.family() == family);
-        let mut origins: Vec<Origin> = of_family.copied().collect();
-        origins.sort_unstable();
-        self.set(format!("origins{}", digit(family)), family, Elements::Origins(origins))
-    }
-
-    /// The underlay addresses and MACs of the VTEPs behind a device.
-    fn vteps(&mut self, device: Device) -> String {
-        let stem = match device.overlay {
-            Overlay::Bridge => "bridge_vteps",
-            Overlay::Local => "local_vteps",
-        };
-        let name = format!("{stem}{}", digit(device.underlay));
-        let behind = self.inputs.fdb.iter().filter(|((of, _), _)| *of == device);
-        let mut vteps: Vec<(IpAddr, Mac)> = behind.map(|((_, mac), underlay)| (*underlay, *mac)).collect();
-        vteps.sort_unstable();
-        self.set(name, device.underlay, Elements::Vteps(vteps))
-    }
-
-    /// Has this set in the table, and returns its name.
-    fn set(&mut self, name: String, family: Family, elements: Elements) -> String {
-        self.sets.insert(name.clone(), Set { name: name.clone(), family, elements });
-        name
     }
 }
 

@@ -25,7 +25,7 @@ use crate::desired::entries::Entries;
 use crate::desired::site::Site;
 use crate::desired::slices::Slices;
 use crate::device::{Device, Overlay, ROUTE_TABLE, RULE_PRIORITY};
-use crate::state::{Desired, Rule, Sysctl};
+use crate::state::{Desired, Hop, Rule, Sysctl};
 use crate::table::Table;
 
 /// The kernel state of a node, and what of its plan this host cannot have.
@@ -65,10 +65,12 @@ pub fn desired<'a>(
     let families = if devices.is_empty() { Families::NONE } else { site.vtep.families };
     let underlay: Vec<IpAddr> = site.vtep.underlay.addresses().collect();
     let fdb = std::mem::take(&mut entries.fdb).into_iter().collect();
+    let carried = routes.iter().filter(|(_, route)| matches!(route.hop, Hop::Group(_)));
     let firewall = firewall::firewall(&firewall::Inputs {
         node,
         families,
         remote: std::mem::take(&mut entries.remote).into_iter().collect(),
+        carried: carried.map(|(prefix, _)| *prefix).collect(),
         origins: std::mem::take(&mut entries.origins),
         devices: &devices,
         fdb: &fdb,

@@ -1,10 +1,13 @@
-//! How many packets the rules of our table have dropped.
+//! What our table has counted: packets that rules dropped, and what came from where.
 
 use std::collections::BTreeMap;
 
-use super::decode::{self, comment, expression, find, need, verdict};
+use super::decode::{self, comment, expression, find, long, verdict};
+use super::elements;
+use super::expression::text;
 use super::message::{kind, write_head};
-use super::observe::own_table;
+use super::observe::{dump, own_table};
+use super::ruleset::{Origin, SetKind};
 use super::socket::Socket;
 use super::uapi::*;
 use crate::kernel::KernelError;
@@ -40,6 +43,37 @@ pub fn drops(socket: &mut Socket) -> Result<BTreeMap<String, u64>, KernelError> 
     }
 }
 
+/// Reads what came out of tunnels and was let in, as packets and bytes since its element was added, by where it came from.
+///
+/// # Errors
+/// [`KernelError`]. Where there is no table of ours nothing came.
+pub fn received(socket: &mut Socket) -> Result<Vec<(Origin, [u64; 2])>, KernelError> {
+    let mut all = Vec::new();
+    let sets =
+        dump(socket, "dump of our nftables sets", (NFT_MSG_GETSET, NFPROTO_INET), own_table, elements::set)?;
+    let of_origins = |shape: Option<_>| shape.is_some_and(|(_, kind)| kind == SetKind::Origins);
+    for (name, _) in sets.into_iter().filter(|(_, shape)| of_origins(*shape)) {
+        let write = |body: &mut Body<'_>| {
+            write_head(body, NFPROTO_INET, 0);
+            own_table(body);
+            text(body, NFTA_SET_ELEM_LIST_SET, &name);
+        };
+        let head = (kind(NFT_MSG_GETSETELEM), DUMP);
+        let read = socket.queries.query(
+            "dump of nftables set elements",
+            head,
+            write,
+            |all: &mut Vec<(Origin, [u64; 2])>, message| elements::counted(message.payload, all),
+        );
+        match read {
+            // The table is gone meanwhile.
+            Err(KernelError::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => {}
+            read => all.extend(read?),
+        }
+    }
+    Ok(all)
+}
+
 /// What a rule says and how many packets it has dropped; `None` if it drops none or does not count.
 fn dropped(payload: &[u8]) -> Result<Option<(&str, u64)>, Malformed> {
     let (_, attributes) = decode::head(payload)?;
@@ -48,11 +82,7 @@ fn dropped(payload: &[u8]) -> Result<Option<(&str, u64)>, Malformed> {
     let (mut packets, mut drops) = (None, false);
     for item in list.nested() {
         match expression(item?)? {
-            ("counter", counter) => {
-                let number = need(counter, NFTA_COUNTER_PACKETS)?;
-                let wrong = |_| Malformed::Length { kind: number.kind, length: number.value.len() };
-                packets = Some(u64::from_be_bytes(number.value.try_into().map_err(wrong)?));
-            }
+            ("counter", counter) => packets = Some(long(counter, NFTA_COUNTER_PACKETS)?),
             ("immediate", immediate) => drops |= verdict(immediate)? == Some(NF_DROP),
             _ => {}
         }

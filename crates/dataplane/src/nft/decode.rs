@@ -50,6 +50,13 @@ pub fn number(attributes: Attributes<'_>, kind: u16) -> Result<u32, Malformed> {
     find(attributes, kind)?.map_or(Ok(0), |attribute| be32(&attribute))
 }
 
+/// The number of 64 bits in attribute `kind`.
+pub(super) fn long(attributes: Attributes<'_>, kind: u16) -> Result<u64, Malformed> {
+    let number = need(attributes, kind)?;
+    let wrong = |_| Malformed::Length { kind, length: number.value.len() };
+    Ok(u64::from_be_bytes(number.value.try_into().map_err(wrong)?))
+}
+
 /// A chain of any table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RawChain {

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Mac, Prefix};
 
-use super::decode::{find, head, need, number};
+use super::decode::{expression, find, head, long, need, number};
 use super::expression::PADDED_MAC;
 use super::ruleset::{Elements, Origin, SetKind};
 use super::uapi::*;
-use crate::netlink::wire::{Attribute, Malformed};
+use crate::netlink::wire::{Attribute, Attributes, Malformed};
 
 /// Reads a set: its name, and the family and kind of its elements if it is one that we make.
 ///
@@ -29,11 +29,17 @@ pub fn set(payload: &[u8]) -> Result<(String, Option<(Family, SetKind)>), Malfor
         (0, None) => Some(SetKind::Addresses),
         (NFT_SET_INTERVAL, None) => Some(SetKind::Prefixes),
         (0, Some(TYPE_INTEGER)) => Some(SetKind::Vteps),
-        (RANGES, Some(TYPE_ETHERADDR)) => Some(SetKind::Origins),
+        (RANGES, Some(TYPE_ETHERADDR)) if counts(attributes)? => Some(SetKind::Origins),
         _ => None,
     };
     let name = need(attributes, NFTA_SET_NAME)?.text().to_owned();
     Ok((name, family.zip(kind)))
+}
+
+/// Whether each element of the set has a counter, and nothing else of its own.
+fn counts(set: Attributes<'_>) -> Result<bool, Malformed> {
+    let each = find(set, NFTA_SET_EXPR)?.map(expression).transpose()?;
+    Ok(each.is_some_and(|(name, _)| name == "counter"))
 }
 
 /// An element as it stands in a set.
@@ -59,30 +65,57 @@ pub enum Mark {
 /// # Errors
 /// [`Malformed`].
 pub fn elements(payload: &[u8], into: &mut Vec<RawElement>) -> Result<(), Malformed> {
+    each(payload, |item| {
+        into.push(element(item)?);
+        Ok(())
+    })
+}
+
+/// Reads a part of the list of a set of [`SetKind::Origins`]: those that we write, with what each has counted, as packets and bytes.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn counted(payload: &[u8], into: &mut Vec<(Origin, [u64; 2])>) -> Result<(), Malformed> {
+    each(payload, |item| {
+        let counter = find(item, NFTA_SET_ELEM_EXPR)?.map(expression).transpose()?;
+        let Some(("counter", counter)) = counter else { return Ok(()) };
+        let counts = [long(counter, NFTA_COUNTER_PACKETS)?, long(counter, NFTA_COUNTER_BYTES)?];
+        into.extend(origin(&element(item)?).map(|origin| (origin, counts)));
+        Ok(())
+    })
+}
+
+fn each(
+    payload: &[u8],
+    mut read: impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
     let (_, attributes) = head(payload)?;
     let Some(list) = find(attributes, NFTA_SET_ELEM_LIST_ELEMENTS)? else {
         return Ok(());
     };
     for item in list.nested() {
-        let item = item?.nested();
-        let key = need(need(item, NFTA_SET_ELEM_KEY)?.nested(), NFTA_DATA_VALUE)?;
-        let last = match find(item, NFTA_SET_ELEM_KEY_END)? {
-            Some(last) => Some(need(last.nested(), NFTA_DATA_VALUE)?),
-            None => None,
-        };
-        into.push(match (pair(&key), last) {
-            (None, _) => {
-                let end = number(item, NFTA_SET_ELEM_FLAGS)? & NFT_SET_ELEM_INTERVAL_END != 0;
-                RawElement::Address(key.address()?, if end { Mark::End } else { Mark::Start })
-            }
-            (Some((address, mac)), None) => RawElement::Pair(address, mac),
-            (Some(first), Some(last)) => {
-                let wrong = Malformed::Length { kind: NFTA_SET_ELEM_KEY_END, length: last.value.len() };
-                RawElement::Range(Box::new([first, pair(&last).ok_or(wrong)?]))
-            }
-        });
+        read(item?.nested())?;
     }
     Ok(())
+}
+
+fn element(item: Attributes<'_>) -> Result<RawElement, Malformed> {
+    let key = need(need(item, NFTA_SET_ELEM_KEY)?.nested(), NFTA_DATA_VALUE)?;
+    let last = match find(item, NFTA_SET_ELEM_KEY_END)? {
+        Some(last) => Some(need(last.nested(), NFTA_DATA_VALUE)?),
+        None => None,
+    };
+    Ok(match (pair(&key), last) {
+        (None, _) => {
+            let end = number(item, NFTA_SET_ELEM_FLAGS)? & NFT_SET_ELEM_INTERVAL_END != 0;
+            RawElement::Address(key.address()?, if end { Mark::End } else { Mark::Start })
+        }
+        (Some((address, mac)), None) => RawElement::Pair(address, mac),
+        (Some(first), Some(last)) => {
+            let wrong = Malformed::Length { kind: NFTA_SET_ELEM_KEY_END, length: last.value.len() };
+            RawElement::Range(Box::new([first, pair(&last).ok_or(wrong)?]))
+        }
+    })
 }
 
 /// An address and a MAC behind it; `None` if it is no such key.

@@ -183,15 +183,12 @@ impl Writer<'_, '_> {
             Match::Of(family) => self.family(*family),
             Match::Source(family, address) => self.address(Field::Source, *family, address),
             Match::Destination(family, address) => self.address(Field::Destination, *family, address),
-            Match::OtherOrigin(family, set) => {
-                self.family(*family);
-                self.meta(NFT_META_IIFTYPE);
-                self.compare(NFT_CMP_EQ, &ETHERNET.to_ne_bytes());
-                self.other_pair(*family, (NFT_PAYLOAD_LL_HEADER, SOURCE_MAC), set);
-            }
+            Match::Origin(family, set) => self.origin(*family, set, 0),
+            Match::OtherOrigin(family, set) => self.origin(*family, set, NFT_LOOKUP_F_INV),
             Match::OtherVtep(family, set) => {
                 self.family(*family);
-                self.other_pair(*family, (NFT_PAYLOAD_TRANSPORT_HEADER, INNER_SOURCE_MAC), set);
+                let mac = (NFT_PAYLOAD_TRANSPORT_HEADER, INNER_SOURCE_MAC);
+                self.look_up_pair(*family, mac, set, NFT_LOOKUP_F_INV);
             }
             Match::UdpTo(port) => {
                 self.protocol(libc::IPPROTO_UDP as u8);
@@ -314,15 +311,22 @@ impl Writer<'_, '_> {
         });
     }
 
-    /// The source address and the MAC at a place of the packet, one behind the other, are not in the set.
-    fn other_pair(&mut self, family: Family, (base, offset): (u32, u32), set: &str) {
+    fn origin(&mut self, family: Family, set: &str, flags: u32) {
+        self.family(family);
+        self.meta(NFT_META_IIFTYPE);
+        self.compare(NFT_CMP_EQ, &ETHERNET.to_ne_bytes());
+        self.look_up_pair(family, (NFT_PAYLOAD_LL_HEADER, SOURCE_MAC), set, flags);
+    }
+
+    /// Looks the source address and the MAC at a place of the packet, one behind the other, up in the set.
+    fn look_up_pair(&mut self, family: Family, (base, offset): (u32, u32), set: &str, flags: u32) {
         self.load_address(Field::Source, family);
         let behind = match family {
             Family::V4 => NFT_REG32_01,
             Family::V6 => NFT_REG_2,
         };
         self.load_into(behind, base, offset, MAC_LENGTH);
-        self.look_up(set, NFT_LOOKUP_F_INV);
+        self.look_up(set, flags);
     }
 
     /// Whole bytes are compared as they are, which is the cheapest; others through a mask.

@@ -236,6 +236,10 @@ fn write_set(body: &mut Body<'_>, name: &str, family: Family, kind: SetKind, id:
                 }
             });
         });
+        body.nested(NFTA_SET_EXPR, |body| {
+            text(body, NFTA_EXPR_NAME, "counter");
+            body.nested(NFTA_EXPR_DATA, |_| {});
+        });
     }
     body.attribute(NFTA_SET_USERDATA, &set_userdata(family, kind));
 }

@@ -123,6 +123,7 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = &str> {
     rule.matches.iter().filter_map(|condition| match condition {
         Match::Source(_, Address::InSet(set) | Address::NotInSet(set))
         | Match::Destination(_, Address::InSet(set) | Address::NotInSet(set))
+        | Match::Origin(_, set)
         | Match::OtherOrigin(_, set)
         | Match::OtherVtep(_, set) => Some(set.as_str()),
         _ => None,

@@ -89,7 +89,8 @@ pub enum SetKind {
     Prefixes,
     /// Underlay addresses of VTEPs, each with its MAC: a hash set.
     Vteps,
-    /// Inner sources with their senders: a set of concatenated ranges.
+    /// Inner sources with their senders: a set of concatenated ranges, each of which counts the packets that
+    /// [`Match::Origin`] finds in it (Linux 5.7).
     Origins,
 }
 
@@ -228,6 +229,8 @@ pub enum Match {
     Source(Family, Address),
     /// Its destination address.
     Destination(Family, Address),
+    /// Out of a tunnel: its source address and the MAC of who sent it are in an element of the named set of [`Origin`]s, which counts it.
+    Origin(Family, String),
     /// Out of a tunnel: its source address and the MAC of who sent it are in no element of the named set of [`Origin`]s.
     OtherOrigin(Family, String),
     /// It is UDP to this port.

@@ -108,11 +108,12 @@ fn set_properties(family: Family, kind: SetKind) -> impl Iterator<Item = String>
         SetKind::Vteps => format!("typeof {ip} saddr . @th,{},48", INNER_SOURCE_MAC * 8),
         SetKind::Origins => format!("type {address} . ether_addr"),
     };
-    let flags = match kind {
-        SetKind::Addresses | SetKind::Vteps => None,
-        SetKind::Prefixes | SetKind::Origins => Some("flags interval".to_owned()),
+    let more: &[&str] = match kind {
+        SetKind::Addresses | SetKind::Vteps => &[],
+        SetKind::Prefixes => &["flags interval"],
+        SetKind::Origins => &["flags interval", "counter"],
     };
-    std::iter::once(of).chain(flags)
+    std::iter::once(of).chain(more.iter().map(|property| (*property).to_owned()))
 }
 
 impl Display for Elements {
@@ -211,6 +212,9 @@ impl Display for Match {
             Match::Of(Family::V6) => f.write_str("meta nfproto ipv6"),
             Match::Source(family, address) => write!(f, "{} saddr {address}", protocol(*family)),
             Match::Destination(family, address) => write!(f, "{} daddr {address}", protocol(*family)),
+            Match::Origin(family, set) => {
+                write!(f, "{} saddr . ether saddr @{set}", protocol(*family))
+            }
             Match::OtherOrigin(family, set) => {
                 write!(f, "{} saddr . ether saddr != @{set}", protocol(*family))
             }

@@ -53,6 +53,7 @@ pub const NFTA_RULE_USERDATA: u16 = 7;
 /// `include/udata.h`).
 pub const NFTNL_UDATA_RULE_COMMENT: u8 = 0;
 
+pub const NFTA_COUNTER_BYTES: u16 = 1;
 pub const NFTA_COUNTER_PACKETS: u16 = 2;
 
 pub const NFTA_SET_NAME: u16 = 2;
@@ -64,6 +65,8 @@ pub const NFTA_SET_DESC_CONCAT: u16 = 2;
 pub const NFTA_SET_FIELD_LEN: u16 = 1;
 pub const NFTA_SET_ID: u16 = 10;
 pub const NFTA_SET_USERDATA: u16 = 13;
+/// What each element of a set gets of its own, such as a counter.
+pub const NFTA_SET_EXPR: u16 = 17;
 pub const NFT_SET_INTERVAL: u32 = 4;
 pub const NFT_SET_CONCAT: u32 = 0x80;
 /// `nft`'s number for the type `integer`.
@@ -79,6 +82,7 @@ pub const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 pub const NFTA_SET_ELEM_KEY: u16 = 1;
 pub const NFTA_SET_ELEM_FLAGS: u16 = 3;
+pub const NFTA_SET_ELEM_EXPR: u16 = 7;
 pub const NFTA_SET_ELEM_KEY_END: u16 = 10;
 pub const NFT_SET_ELEM_INTERVAL_END: u32 = 1;
 

@@ -94,7 +94,11 @@ fn any_rule(sets: Vec<Set>) -> impl Strategy<Value = Rule> {
                 Match::OtherVtep(*family, name.clone())
             }
             (_, Some(Set { name, family, elements: Elements::Origins(_) })) => {
-                Match::OtherOrigin(*family, name.clone())
+                if form == 0 {
+                    Match::Origin(*family, name.clone())
+                } else {
+                    Match::OtherOrigin(*family, name.clone())
+                }
             }
             (0, Some(set)) => Match::Source(set.family, Address::InSet(set.name.clone())),
             (1, Some(set)) => Match::Source(set.family, Address::NotInSet(set.name.clone())),

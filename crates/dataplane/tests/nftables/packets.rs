@@ -4,7 +4,10 @@
 use causeway_model::Role;
 use std::time::Duration;
 
+use causeway_dataplane::nft;
+
 use super::router::*;
+use super::{prefix, socket};
 
 /// What a CNI and kube-proxy have on a node: masquerade of what comes from pods or to them, and a drop
 /// of packets that belong to no known connection.
@@ -141,11 +144,37 @@ fn sources_and_destinations_that_are_not_the_links_are_dropped() {
     // Neither another network through the node nor the node itself by another of its addresses.
     addresses(&bed.node, "cni0", &["192.0.2.1/24"]);
     for to in ["172.16.0.1", "192.0.2.1", "192.0.2.7"] {
-        let before = bed.node.drops("ip daddr != @own4");
+        let before = bed.node.drops("foreign inner destination");
         assert_eq!(bed.remote.ask_udp(REMOTE[0], to, wait), None);
-        assert_eq!(bed.node.drops("ip daddr != @own4"), before + 1, "{to}");
+        assert_eq!(bed.node.drops("foreign inner destination"), before + 1, "{to}");
     }
     assert_eq!(bed.remote.ask_udp(REMOTE[0], POD[0], Duration::from_secs(5)).as_deref(), Some(REMOTE[0]));
+}
+
+#[test]
+fn what_is_let_in_is_counted_once_by_where_it_came_from() {
+    let bed = Bed::new(CNI);
+    bed.node.converge(Some(Node::default().ruleset()));
+    let counted = |sources: &str| {
+        let all = bed.node.call(|| nft::received(&mut socket()).expect("counters"));
+        let of =
+            |sources| all.iter().find(|(origin, _)| origin.sources == sources).map(|(_, counts)| *counts);
+        of(prefix(sources)).expect("an origin")
+    };
+    assert_eq!(counted("10.2.0.0/16"), [0, 0]);
+    let wait = Duration::from_millis(200);
+    // A header of 20 bytes, one of 8, and three bytes; to a pod, to the node itself, in transit.
+    for (at, to) in (1..).zip([POD[0], "198.18.0.1", "10.1.7.7"]) {
+        bed.remote.ask_udp(REMOTE[0], to, wait);
+        assert_eq!(counted("10.2.0.0/16"), [at, at * 31], "{to}");
+    }
+    bed.remote.ask_udp(REMOTE[1], POD[1], wait);
+    assert_eq!(counted("fd00:2::/56"), [1, 51]);
+    // Neither what is dropped nor what this node sends.
+    bed.remote.ask_udp(REMOTE[0], "172.16.0.1", wait);
+    addresses(&bed.remote, "lo", &["10.3.0.2/32"]);
+    bed.remote.ask_udp("10.3.0.2", POD[0], wait);
+    assert_eq!((counted("10.2.0.0/16"), counted("10.3.0.0/16")), ([3, 93], [0, 0]));
 }
 
 #[test]
@@ -195,10 +224,10 @@ fn only_the_own_cluster_and_clients_of_its_services_get_into_a_tunnel() {
     bed.node.converge(Some(Node::default().ruleset()));
     host.assert_seen_as("203.0.113.1", "198.18.0.1");
     host.assert_seen_as("2001:db8:113::1", "fd00:c5::1");
-    let before = bed.node.drops("counter");
+    let before = bed.node.drops("others into a tunnel");
     host.assert_lost(REMOTE[0]);
     host.assert_lost(REMOTE[1]);
-    assert!(bed.node.drops("counter") >= before + 2);
+    assert!(bed.node.drops("others into a tunnel") >= before + 2);
     // Processes of the node itself, whatever address they chose.
     bed.node.assert_seen_as(REMOTE[0], "198.18.0.1");
     let from_lan = bed.node.ask_udp("203.0.113.1", REMOTE[0], Duration::from_secs(5));

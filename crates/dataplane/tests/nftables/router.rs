@@ -12,8 +12,8 @@ use causeway_dataplane::nft::{Origin, Ruleset};
 use causeway_dataplane::state::Vxlan;
 use causeway_dataplane::table::Table;
 use causeway_model::{
-    DualStack, Families, Mac, NodePlan, OverlayAddresses, OwnPrefixes, Prefix, Role, Translation, TunnelPair,
-    Tunnels, Vtep,
+    DualStack, Families, Mac, NodePlan, OverlayAddresses, OwnPrefixes, Prefix, PrefixSet, Role, Translation,
+    TunnelPair, Tunnels, Vtep,
 };
 
 use super::{address, converge, enter_new_namespace, nft_text, prefix, prefixes, run};
@@ -79,14 +79,10 @@ impl Namespace {
         self.call(move || converge(desired.as_ref()));
     }
 
-    /// How many packets were dropped by the rules with this condition; `counter` is the one that has none.
-    pub fn drops(&self, condition: &str) -> u64 {
+    /// How many packets were dropped by the rules with this condition or comment.
+    pub fn drops(&self, meant: &str) -> u64 {
         let text = self.run("nft list table inet causeway");
-        let is_meant = |line: &&str| match condition {
-            "counter" => line.trim().starts_with("counter packets"),
-            _ => line.contains(condition),
-        };
-        text.lines().filter(is_meant).filter_map(packets).sum()
+        text.lines().filter(|line| line.contains(meant)).filter_map(packets).sum()
     }
 
     /// How many packets the rules of a chain counted.
@@ -298,6 +294,7 @@ impl Node {
             families: Families::DUAL,
             origins: [of(&remote, "198.18.1.0/24"), of(&others, "198.18.2.0/24")].concat(),
             remote: remote.into_iter().chain(others).collect(),
+            carried: PrefixSet::default(),
             devices: &devices,
             fdb: &fdb,
             link_mtu: None,

@@ -112,10 +112,12 @@ fn everything() -> Ruleset {
     let arriving = Family::BOTH.into_iter().flat_map(|family| {
         let digit = if family == Family::V4 { '4' } else { '6' };
         let vteps = Match::OtherVtep(family, format!("vteps{digit}"));
-        let origins = Match::OtherOrigin(family, format!("origins{digit}"));
+        let origins = format!("origins{digit}");
+        let (origin, other) = (Match::Origin(family, origins.clone()), Match::OtherOrigin(family, origins));
         [
             rule(vec![Match::UdpTo(UdpPort(4877)), vteps], Action::Drop),
-            rule(vec![Match::In(Overlay::Bridge), origins], Action::Drop),
+            rule(vec![Match::In(Overlay::Bridge), other], Action::Drop),
+            rule(vec![Match::In(Overlay::Bridge), origin], Action::AcceptUntracked),
         ]
     });
     let arriving = arriving.collect();
@@ -318,6 +320,22 @@ fn what_others_put_into_our_table_goes() {
     ] {
         assert!(!repair(commands).to_string().contains("delete table"), "{commands}");
     }
+}
+
+/// As agents before counters left them.
+#[test]
+fn sets_of_origins_that_do_not_count_are_replaced() {
+    in_namespace(|| {
+        let desired = everything();
+        converge(Some(&desired));
+        let right = listing();
+        let old = desired.to_string().replace("\t\tcounter\n", "");
+        nft_text(&format!("delete table inet causeway\n{old}"));
+        let repair = nft::diff(Some(&desired), &observe()).expect("a repair").to_string();
+        assert!(repair.starts_with("delete table inet causeway\n"), "{repair}");
+        converge(Some(&desired));
+        assert_eq!(listing(), right);
+    });
 }
 
 #[test]

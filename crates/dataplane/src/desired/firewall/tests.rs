@@ -50,6 +50,7 @@ fn node(role: Role) -> NodePlan {
 /// What a node has around it.
 struct Around {
     remote: PrefixSet,
+    carried: PrefixSet,
     origins: Vec<Origin>,
     devices: BTreeMap<Device, Vxlan>,
     fdb: Table<(Device, Mac), IpAddr>,
@@ -81,21 +82,26 @@ fn around(names: &[&str]) -> Around {
     let peer = |(name, n, underlay): &(&str, u8, &str)| {
         ((device(name), Mac::of_vtep(Ipv4Addr::new(198, 18, 1, *n))), underlay.parse().unwrap())
     };
-    let remote = prefixes(&["10.2.0.0/16", "10.97.0.0/16", "198.18.1.0/24", "fd00:2::/56"]);
+    let remote = prefixes(&["10.2.0.0/16", "10.97.0.0/16", "198.18.1.0/24", "fd00:2::/56", "fd00:97::/112"]);
+    let carried = prefixes(&["10.97.0.0/16", "fd00:97::/112"]);
     let senders = "198.18.1.0/24".parse().unwrap();
     Around {
         origins: remote.iter().map(|sources| Origin { sources: *sources, senders }).collect(),
         remote: remote.into_iter().collect(),
+        carried: carried.into_iter().collect(),
         devices: names.iter().map(vxlan).collect(),
         fdb: peers.map(peer).collect(),
     }
 }
 
+fn inputs<'a>(node: &'a NodePlan, around: &'a Around, link_mtu: Option<u32>) -> Inputs<'a> {
+    let Around { remote, carried, origins, devices, fdb } = around;
+    let (families, remote, carried) = (node.vtep.families, remote.clone(), carried.clone());
+    Inputs { node, families, remote, carried, origins: origins.clone(), devices, fdb, link_mtu }
+}
+
 fn ruleset(node: &NodePlan, around: &Around) -> Ruleset {
-    let Around { remote, origins, devices, fdb } = around;
-    let (families, remote, origins) = (node.vtep.families, remote.clone(), origins.clone());
-    let inputs = Inputs { node, families, remote, origins, devices, fdb, link_mtu: None };
-    firewall(&inputs).unwrap()
+    firewall(&inputs(node, around, None)).unwrap()
 }
 
 /// What a chain of the ruleset says, one line for each rule, without comments.
@@ -167,10 +173,8 @@ fn segments_fit_the_narrowest_tunnel() {
     let (node, mut around) = (node(Role::Node), around(&["vx-bridge", "vx-bridge6"]));
     around.devices.get_mut(&device("vx-bridge6")).unwrap().mtu = 1430;
     let clamps = |link_mtu| {
-        let Around { remote, origins, devices, fdb } = &around;
-        let (families, remote, origins) = (Families::DUAL, remote.clone(), origins.clone());
-        let inputs = Inputs { node: &node, families, remote, origins, devices, fdb, link_mtu };
-        rules(&firewall(&inputs).unwrap(), "forward")[2..4].to_vec()
+        let ruleset = firewall(&inputs(&node, &around, link_mtu)).unwrap();
+        rules(&ruleset, "forward")[2..4].to_vec()
     };
     let clamp =
         |family, size| format!("meta nfproto {family} tcp flags syn tcp option maxseg size set {size}");
@@ -266,22 +270,18 @@ fn a_peer_or_a_link_that_comes_or_goes_changes_elements_only() {
     let node = node(Role::Gateway);
     let full = around(&["vx-bridge", "vx-local"]);
     let mut empty = around(&["vx-bridge", "vx-local"]);
-    empty.remote = PrefixSet::default();
+    (empty.remote, empty.carried) = Default::default();
     empty.fdb = Table::default();
     let mut kernel = Observed::default();
     kernel.apply(&diff(Some(&ruleset(&node, &empty)), &kernel).unwrap()).unwrap();
     let change = diff(Some(&ruleset(&node, &full)), &kernel).unwrap().to_string();
     assert!(change.lines().all(|line| line.starts_with("create element")), "{change}");
-    assert_eq!(change.lines().count(), 4);
+    assert_eq!(change.lines().count(), 5);
 }
 
 #[test]
 fn a_node_without_tunnels_has_no_table() {
-    let Around { remote, origins, devices, fdb } = around(&[]);
-    let (node, families) = (node(Role::Node), Families::DUAL);
-    let inputs =
-        Inputs { node: &node, families, remote, origins, devices: &devices, fdb: &fdb, link_mtu: None };
-    assert_eq!(firewall(&inputs), None);
+    assert_eq!(firewall(&inputs(&node(Role::Node), &around(&[]), None)), None);
 }
 
 #[test]
