@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use causeway_api::LinkState;
 use causeway_dataplane::KernelError;
 use causeway_dataplane::counters::{Counters, Traffic};
-use causeway_dataplane::nft::Origin;
+use causeway_dataplane::nft::{Origin, Received};
 use causeway_metrics::catalogue::{
     DEVICE_BYTES, DEVICE_DROPS, DEVICE_ERRORS, DEVICE_PACKETS, FAILOVERS, FIREWALL_DROPS, GATEWAYS,
     GATEWAYS_IMPAIRED, LINK_BYTES, LINK_JITTER, LINK_LOST, LINK_PACKETS, LINK_RTT, LINK_UP, PEERS,
@@ -152,12 +152,13 @@ fn put_links(page: &mut Page, tallies: &Tallies, statuses: &[Status]) {
 /// Puts the kernel's counters on a page, as they are or were a moment ago.
 fn kernel(remotes: Remotes) -> impl FnMut(&mut Page) + Send + 'static {
     let mut counters: Option<Counters> = None;
+    let mut sums = Sums::default();
     let mut read: Option<(Instant, Page)> = None;
     move |page: &mut Page| {
         let is_fresh = read.as_ref().is_some_and(|(at, _)| at.elapsed() < KERNEL);
         if !is_fresh {
             let remotes = remotes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            match read_kernel(&mut counters, &remotes) {
+            match read_kernel(&mut counters, &mut sums, &remotes) {
                 Ok(now) => read = Some((Instant::now(), now)),
                 Err(error) => {
                     tracing::warn!(%error, "the kernel's counters are left out of the metrics");
@@ -173,6 +174,7 @@ fn kernel(remotes: Remotes) -> impl FnMut(&mut Page) + Send + 'static {
 
 fn read_kernel(
     counters: &mut Option<Counters>,
+    sums: &mut Sums,
     remotes: &[(Prefix, ClusterName)],
 ) -> Result<Page, KernelError> {
     let open = match counters {
@@ -194,34 +196,46 @@ fn read_kernel(
     for (reason, packets) in open.drops()? {
         page.put(&FIREWALL_DROPS, &[&reason], Value::Count(packets));
     }
-    put_traffic(&mut page, by_remote(&open.received()?, remotes));
+    sums.add(&open.received()?, remotes);
+    put_traffic(&mut page, &sums.by_remote);
     Ok(page)
 }
 
-fn put_traffic(page: &mut Page, received: BTreeMap<&ClusterName, [u64; 2]>) {
-    let is_detailed = received.len() <= DETAILED;
-    for (remote, [packets, bytes]) in received {
-        page.put(&LINK_BYTES, &[remote.as_str()], Value::Count(bytes));
-        if is_detailed {
-            page.put(&LINK_PACKETS, &[remote.as_str()], Value::Count(packets));
+fn put_traffic(page: &mut Page, sums: &BTreeMap<ClusterName, Traffic>) {
+    for (remote, Traffic { packets, bytes, .. }) in sums {
+        page.put(&LINK_BYTES, &[remote.as_str()], Value::Count(*bytes));
+        if sums.len() <= DETAILED {
+            page.put(&LINK_PACKETS, &[remote.as_str()], Value::Count(*packets));
         }
     }
 }
 
-/// What came from each cluster. Prefixes of two clusters never overlap, and what a kernel counts by may be one made of several of them.
-fn by_remote<'a>(
-    received: &[(Origin, [u64; 2])],
-    remotes: &'a [(Prefix, ClusterName)],
-) -> BTreeMap<&'a ClusterName, [u64; 2]> {
-    let mut sums: BTreeMap<&ClusterName, [u64; 2]> = BTreeMap::new();
-    for (origin, counts) in received {
-        let Some((_, remote)) = remotes.iter().find(|(prefix, _)| prefix.overlaps(&origin.sources)) else {
-            continue;
-        };
-        let sum = sums.entry(remote).or_default();
-        sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+/// What came from each cluster since the agent looked first. The kernel counts by origin, and one that is gone takes its count with it: of
+/// a sum that fell, Prometheus would count all that is left once more.
+#[derive(Default)]
+struct Sums {
+    last: BTreeMap<Origin, Traffic>,
+    by_remote: BTreeMap<ClusterName, Traffic>,
+}
+
+impl Sums {
+    /// Adds what came since the last time. Prefixes of two clusters never overlap, and an origin may be made of several of one.
+    fn add(&mut self, received: &[Received], remotes: &[(Prefix, ClusterName)]) {
+        self.by_remote.retain(|cluster, _| remotes.iter().any(|(_, remote)| remote == cluster));
+        let last = std::mem::take(&mut self.last);
+        for Received { origin, packets, bytes } in received {
+            let now = Traffic { packets: *packets, bytes: *bytes, ..Traffic::default() };
+            self.last.insert(*origin, now);
+            let remote = remotes.iter().find(|(prefix, _)| prefix.overlaps(&origin.sources));
+            let Some((_, remote)) = remote else { continue };
+            // One that counts less than before was added anew.
+            let before = last.get(origin).filter(|before| before.packets <= now.packets);
+            let before = before.copied().unwrap_or_default();
+            let sum = self.by_remote.entry(remote.clone()).or_default();
+            sum.packets += now.packets - before.packets;
+            sum.bytes += now.bytes.saturating_sub(before.bytes);
+        }
     }
-    sums
 }
 
 #[cfg(test)]
@@ -245,18 +259,31 @@ mod tests {
     }
 
     #[test]
-    fn what_came_from_several_prefixes_of_a_cluster_is_summed_up() {
+    fn what_came_from_several_prefixes_of_a_cluster_is_summed_up_and_never_falls() {
         let prefix = |text: &str| text.parse::<Prefix>().unwrap();
-        let came = |sources: &str, counts: [u64; 2]| {
-            (Origin { sources: prefix(sources), senders: prefix("198.18.1.0/24") }, counts)
+        let came = |sources: &str, packets: u64| Received {
+            origin: Origin { sources: prefix(sources), senders: prefix("198.18.1.0/24") },
+            packets,
+            bytes: packets * 100,
         };
-        // Two neighbours of one cluster are one range in the kernel; a link that is gone may leave one of nobody behind.
-        let received =
-            [came("10.2.0.0/15", [2, 200]), came("fd00:2::/64", [3, 600]), came("10.9.0.0/16", [1, 1])];
         let [west, north]: [ClusterName; 2] = ["west", "north"].map(|name| name.parse().unwrap());
         let remotes = ["10.2.0.0/16", "10.3.0.0/16", "fd00:2::/64"].map(|text| (prefix(text), west.clone()));
         let remotes = [&remotes[..], &[(prefix("10.4.0.0/16"), north)]].concat();
-        assert_eq!(by_remote(&received, &remotes), [(&west, [5, 800])].into());
+        let mut sums = Sums::default();
+        let mut after = |received: &[Received]| {
+            sums.add(received, &remotes);
+            let told = sums.by_remote.iter().map(|(name, sum)| (name.to_string(), sum.packets, sum.bytes));
+            told.collect::<Vec<_>>()
+        };
+        let of_west = |packets: u64| vec![("west".to_owned(), packets, packets * 100)];
+        // Two neighbours of one cluster are one range in the kernel; a link that is gone may leave one of nobody behind.
+        assert_eq!(
+            after(&[came("10.2.0.0/15", 2), came("fd00:2::/64", 3), came("10.9.0.0/16", 1)]),
+            of_west(5)
+        );
+        // One is taken apart, another is added anew.
+        assert_eq!(after(&[came("10.2.0.0/16", 1), came("fd00:2::/64", 2)]), of_west(8));
+        assert_eq!(after(&[]), of_west(8));
     }
 
     fn tally() -> Tally {
@@ -341,7 +368,8 @@ mod tests {
             }
         }
         let names: Vec<ClusterName> = remotes.iter().map(|remote| remote.parse().unwrap()).collect();
-        put_traffic(&mut page, names.iter().map(|name| (name, [123_456_789_012; 2])).collect());
+        let much = Traffic { packets: 123_456_789_012, bytes: 123_456_789_012, ..Traffic::default() };
+        put_traffic(&mut page, &names.into_iter().map(|name| (name, much)).collect());
         metrics.set_all(&LINK_UP, remotes.iter().map(|remote| (remote, 1.0)));
         metrics.on_scrape(move |to| to.extend(&page));
         metrics.text()

@@ -34,6 +34,7 @@ const MENDED: &str = "\
 | path | rules compared names of devices; now the group of a device | 0.4 µs of a round trip less |
 | path | a chain of its own cleared flow labels of what the host sends; now one output chain for all | 0.25 µs of a round trip less |
 | path | each packet of a known connection was judged in `forward`; now those that both ends agreed on pass at once | 0.1 µs of a round trip less |
+| path | rules said what is kept out of what comes from a tunnel, and every IPv6 packet lost its flow label; now they say what is let in, most packets' first, and labels go only where several nodes carry | over a like layout by hand: 1.04 → 0.78 µs (IPv4), 1.96 → 1.37 µs (IPv6) |
 | apply | a request, then its answer; now many messages in one system call, and errors by their number | 1.2 → 3.6 to 7.5 times `ip -batch` |
 | apply | one element of an nftables set of 10,000 through `nft`; now own messages | 16 to 40 → 0.27 ms |
 | converge | what was found waited for sums of statuses: from a node's being added to its first packet | 1,478 → 207 ms |

@@ -7,29 +7,33 @@ use causeway_api::{
     Object, ObjectRef, Objects, PeerSlice, cluster_facts, cluster_plan, cluster_set_facts, node_facts,
     node_overlay, slice_members,
 };
-use causeway_model::{ClusterName, Finding, NodeId, Reason, Subject};
+use causeway_model::{ClusterName, Finding, Mode, NodeId, Reason, Subject};
 use causeway_planner::{Adopted, Event};
 
 /// Findings of conversion, by the object that they speak of.
 #[derive(Debug, Default)]
-pub struct Unread(BTreeMap<ObjectRef, Vec<Finding>>);
+pub struct Unread {
+    findings: BTreeMap<ObjectRef, Vec<Finding>>,
+    /// What each cluster last said of its mode that could be read.
+    modes: BTreeMap<ClusterName, Option<Mode>>,
+}
 
 impl Unread {
     /// What could not be read of an object.
     pub fn of(&self, key: &ObjectRef) -> &[Finding] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
+        self.findings.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Everything that could not be read.
     pub fn all(&self) -> impl Iterator<Item = &Finding> {
-        self.0.values().flatten()
+        self.findings.values().flatten()
     }
 
     fn note(&mut self, key: ObjectRef, findings: Vec<Finding>) {
         if findings.is_empty() {
-            self.0.remove(&key);
+            self.findings.remove(&key);
         } else {
-            self.0.insert(key, findings);
+            self.findings.insert(key, findings);
         }
     }
 
@@ -63,7 +67,7 @@ impl Unread {
                 | Object::Diagnosis(_) => None,
             },
             Change::Deleted(key) => {
-                self.0.remove(key);
+                self.findings.remove(key);
                 match key.kind {
                     Kind::ClusterSet => Some(self.cluster_set(None)),
                     Kind::Cluster => key.name.parse().ok().map(Event::ClusterGone),
@@ -89,9 +93,16 @@ impl Unread {
         let name = cluster.metadata.name.as_deref().unwrap_or_default();
         let key = ObjectRef { kind: Kind::Cluster, namespace: None, name: name.to_owned() };
         match cluster_facts(cluster) {
-            Ok(read) => {
-                let subject = Subject::Cluster(read.value.name.clone());
-                Some(Event::Cluster(self.take(key, &subject, read)))
+            Ok(mut read) => {
+                let name = read.value.name.clone();
+                let given = cluster.spec.mode.as_ref();
+                if given.is_none_or(|mode| mode.get().is_some()) {
+                    self.modes.insert(name.clone(), read.value.mode);
+                } else if let Some(before) = self.modes.get(&name) {
+                    // The other mode would rebuild the cluster's links for the sake of a mistyped word.
+                    read.value.mode = *before;
+                }
+                Some(Event::Cluster(self.take(key, &Subject::Cluster(name), read)))
             }
             Err(error) => {
                 // A name that is no cluster's cannot be a subject; the message has it.
@@ -139,4 +150,29 @@ pub fn adopted(objects: &Objects) -> Vec<Adopted> {
         .chain(nodes.map(|(id, overlay)| Adopted::Node { id, overlay }))
         .chain(slices.map(|(id, nodes)| Adopted::Slice { id, nodes }))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(unread: &mut Unread, mode: &str) -> Option<Mode> {
+        let spec = serde_json::json!({ "mode": mode, "podCIDRs": ["10.1.0.0/16"] });
+        let cluster = Cluster::new("east", serde_json::from_value(spec).unwrap());
+        match unread.event(&Change::Applied(Object::Cluster(cluster).into())) {
+            Some(Event::Cluster(facts)) => facts.mode,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_mode_that_cannot_be_read_leaves_the_one_that_was() {
+        let mut unread = Unread::default();
+        assert_eq!(mode(&mut unread, "Gatewy"), None);
+        for (word, meaning) in [("Gateway", Mode::Gateway), ("P2P", Mode::P2p)] {
+            assert_eq!(mode(&mut unread, word), Some(meaning));
+            assert_eq!(mode(&mut unread, "Gatewy"), Some(meaning));
+            assert_eq!(unread.all().count(), 1);
+        }
+    }
 }

@@ -161,8 +161,11 @@ fn kube_proxy(unknown: &mut Vec<String>) -> Vec<String> {
 fn foreign_routes(subject: &Subject, paths: &[PathEvidence]) -> Vec<Obstacle> {
     let vtep = &subject.node.vtep;
     let id = &subject.node.id;
-    let is_own = |path: &PathEvidence| path.cluster == id.cluster.as_str() && path.node == id.node.as_str();
-    let behind = paths.iter().filter(|path| path.kind != PathKind::Underlay && !is_own(path));
+    // Pods of the own cluster are the CNI's, whatever node has them.
+    let is_inside = |path: &PathEvidence| {
+        path.cluster == id.cluster.as_str() && (path.node == id.node.as_str() || path.kind == PathKind::Pod)
+    };
+    let behind = paths.iter().filter(|path| path.kind != PathKind::Underlay && !is_inside(path));
     let caught = behind.filter_map(|path| {
         let Ip(text) = &path.address;
         let address: IpAddr = text.parse().ok()?;

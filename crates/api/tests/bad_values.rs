@@ -84,6 +84,21 @@ fn a_cluster_is_used_as_far_as_it_can_be_read() {
 }
 
 #[test]
+fn a_mode_of_global_cidrs_that_cannot_be_read_leaves_those_that_there_are() {
+    let spec = json!({"globalCIDRs": {"mode": "auto"}});
+    let mut object: Cluster = read("Cluster", "", "west", spec);
+    assert_eq!(cluster_facts(&object).unwrap().value.globals, GlobalCidrs::Off);
+    object.status = serde_json::from_value(json!({
+        "globalCIDRs": [{"cidr": "10.1.0.0/16", "global": "100.64.0.0/16"}],
+    }))
+    .unwrap();
+    let read = cluster_facts(&object).unwrap();
+    assert!(matches!(read.value.globals, GlobalCidrs::Map(map) if map.len() == 1));
+    let said = "spec.globalCIDRs.mode: \"auto\" is not a mode of global CIDRs; use Off, Auto, Map";
+    assert_eq!(shown(&read.errors), [said]);
+}
+
+#[test]
 fn cidrs_that_were_found_are_used_where_none_are_given() {
     let mut object: Cluster =
         read("Cluster", "", "east", json!({"mode": "P2P", "podCIDRs": ["10.1.0.0/16"]}));

@@ -63,6 +63,16 @@ pub enum Error {
         /// Why, and what to write instead.
         why: String,
     },
+    /// The node that was named does not have the address.
+    #[error("{address} is not on node {id}: {why}")]
+    NotOnNode {
+        /// The address given.
+        address: IpAddr,
+        /// The node given.
+        id: NodeId,
+        /// Where it is, and what to write instead.
+        why: String,
+    },
     /// Source and destination are of different families.
     #[error("{from} cannot send to {to}: one is IPv4, the other IPv6; give two addresses of one family")]
     FamiliesDiffer {
@@ -147,6 +157,19 @@ pub enum Error {
         /// How the API server is called.
         at: String,
     },
+    /// There is no node to test.
+    #[error(
+        "{at} holds no NodeConfig: nothing is planned there yet, so nobody can test; see what would be with: causeway plan --objects DIR, and run causeway-network-manager"
+    )]
+    NothingPlanned {
+        /// Where.
+        at: String,
+    },
+    /// Another `doctor` has begun at the same time.
+    #[error(
+        "another doctor has asked {0} to test meanwhile, which a node does for one at a time; run it again"
+    )]
+    AskedByAnother(NodeId),
     /// The user has interrupted it.
     #[error("interrupted; what was written for it has been removed again")]
     Interrupted,
@@ -240,10 +263,12 @@ impl Error {
         match self {
             Error::Open { .. }
             | Error::NotAMember { .. }
+            | Error::NothingPlanned { .. }
             | Error::Empty { .. }
             | Error::UnknownCluster { .. }
             | Error::UnknownNode { .. }
             | Error::NoSource { .. }
+            | Error::NotOnNode { .. }
             | Error::FamiliesDiffer { .. }
             | Error::Connect(_)
             | Error::Endpoint(_)
@@ -258,6 +283,7 @@ impl Error {
             | Error::OtherCluster { .. } => true,
             Error::NodeNotPlanned { .. }
             | Error::Interrupted
+            | Error::AskedByAnother(_)
             | Error::Request(_)
             | Error::Read { .. }
             | Error::Answer { .. }

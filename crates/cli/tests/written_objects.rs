@@ -1,8 +1,9 @@
 //! Directories that hold planned objects beside facts, as network-manager leaves them.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -169,27 +170,134 @@ fn diagnoses(dir: &TempDir) -> Vec<PathBuf> {
     let below = |folder: PathBuf| {
         fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path())
     };
-    below(dir.path().join("diagnoses")).flat_map(below).collect()
+    let files = below(dir.path().join("diagnoses")).flat_map(below);
+    // The writer's own are renamed in a moment.
+    files.filter(|file| file.extension().is_some_and(|end| end == "yaml")).collect()
+}
+
+/// A doctor that no agent answers, and what it says.
+struct Doctor(Child, BufReader<ChildStderr>);
+
+impl Doctor {
+    fn start(dir: &TempDir) -> Doctor {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+        command.args(["doctor", "--objects", &path(dir), "--node", "east/e1"]);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("causeway runs");
+        let said = BufReader::new(child.stderr.take().expect("it is read"));
+        Doctor(child, said)
+    }
+
+    fn interrupt(&self) {
+        let kill = Command::new("sh").args(["-c", "kill -INT $0", &self.0.id().to_string()]).status();
+        assert!(kill.expect("sh runs").success());
+    }
+
+    /// The next line that it says.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.1.read_line(&mut line).expect("text");
+        line
+    }
+
+    /// What else it says, as it ends with exit code 1.
+    #[track_caller]
+    fn end(mut self) -> String {
+        let mut said = String::new();
+        self.1.read_to_string(&mut said).expect("text");
+        assert_eq!(self.0.wait().expect("it ends").code(), Some(1), "{said}");
+        said
+    }
+}
+
+impl Drop for Doctor {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < limit, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Where another doctor's request for the same node stands, and what it says.
+fn of_another(dir: &TempDir) -> (PathBuf, String) {
+    let file = dir.path().join("diagnoses/causeway-cluster-east/e1.yaml");
+    let at = now();
+    let text = format!(
+        "apiVersion: causeway.dev/v1alpha1\nkind: Diagnosis\nmetadata: {{name: e1, namespace: causeway-cluster-east}}\nspec: {{request: other, requestedAt: {at}, targets: []}}\n"
+    );
+    (file, text)
+}
+
+fn now() -> String {
+    let date = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]).output().expect("date runs");
+    String::from_utf8_lossy(&date.stdout).trim().to_owned()
 }
 
 #[test]
 fn a_doctor_that_is_interrupted_takes_its_requests_with_it() {
     let dir = planned();
-    // No agent is there to answer.
-    let doctor = Command::new(env!("CARGO_BIN_EXE_causeway"))
-        .args(["doctor", "--objects", &path(&dir)])
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("causeway runs");
-    let limit = Instant::now() + Duration::from_secs(30);
-    while diagnoses(&dir).is_empty() {
-        assert!(Instant::now() < limit, "nothing was asked");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let kill = Command::new("sh").args(["-c", "kill -INT $0", &doctor.id().to_string()]).status();
-    assert!(kill.expect("sh runs").success());
-    let output = doctor.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("interrupted"), "{}: {said}", output.status);
+    let doctor = Doctor::start(&dir);
+    until("something is asked", || !diagnoses(&dir).is_empty());
+    doctor.interrupt();
+    let said = doctor.end();
+    assert!(said.contains("interrupted"), "{said}");
     assert_eq!(diagnoses(&dir), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_doctor_waits_until_another_one_has_ended() {
+    let dir = planned();
+    let (file, text) = of_another(&dir);
+    fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    fs::write(&file, &text).expect("a file");
+    let mut doctor = Doctor::start(&dir);
+    let said = doctor.line();
+    assert!(said.contains("waiting for another doctor"), "{said}");
+    assert_eq!(fs::read_to_string(&file).expect("a file"), text);
+    fs::remove_file(&file).expect("the other one ends");
+    until("it asks in its turn", || !diagnoses(&dir).is_empty());
+    doctor.interrupt();
+    doctor.end();
+    // What was left behind an hour ago keeps nobody.
+    let old = text.replace(&now()[..4], "2020");
+    fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    fs::write(&file, &old).expect("a file");
+    let doctor = Doctor::start(&dir);
+    until("it asks", || fs::read_to_string(&file).is_ok_and(|text| !text.contains("request: other")));
+    doctor.interrupt();
+    doctor.end();
+}
+
+#[test]
+fn a_doctor_whose_request_another_one_overwrites_says_so_and_leaves_that_one_alone() {
+    let dir = planned();
+    let doctor = Doctor::start(&dir);
+    until("something is asked", || !diagnoses(&dir).is_empty());
+    let (file, text) = of_another(&dir);
+    fs::write(&file, &text).expect("a file");
+    let said = doctor.end();
+    assert!(said.contains("another doctor has asked east/e1"), "{said}");
+    assert_eq!(fs::read_to_string(&file).expect("a file"), text);
+}
+
+#[test]
+fn a_doctor_says_that_there_is_nobody_to_test() {
+    let run = |dir: &Path, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+        command.args(["doctor", "--objects", &dir.display().to_string()]).args(more);
+        let output = command.output().expect("causeway runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // Facts alone: nothing is planned yet.
+    let (exit, said) = run(&data().join("many"), &[]);
+    assert!(exit == Some(2) && said.contains("nothing is planned there yet"), "{exit:?} {said}");
+    let (exit, said) = run(planned().path(), &["--service", "nowhere/10.96.0.1:443"]);
+    assert!(exit == Some(2) && said.contains("there is no cluster nowhere"), "{exit:?} {said}");
 }

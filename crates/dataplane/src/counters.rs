@@ -71,12 +71,12 @@ impl Counters {
         nft::kube_proxy(&mut self.firewall)
     }
 
-    /// What came out of tunnels between clusters and was let in, as packets and bytes, by where it came from. An
-    /// element that is added anew begins at zero.
+    /// What came out of tunnels between clusters and was let in, by where it came from. An origin that is added anew begins
+    /// at zero.
     ///
     /// # Errors
     /// [`KernelError`].
-    pub fn received(&mut self) -> Result<Vec<(nft::Origin, [u64; 2])>, KernelError> {
+    pub fn received(&mut self) -> Result<Vec<nft::Received>, KernelError> {
         nft::received(&mut self.firewall)
     }
 

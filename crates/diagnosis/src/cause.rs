@@ -47,6 +47,8 @@ pub enum Cause {
     Checksum,
     /// Requests to Services are not translated.
     ServiceUntranslated,
+    /// The CNI carries nothing from a gateway to pods of its own cluster.
+    CniPath,
     /// Two clusters have the same prefix.
     Overlap,
     /// Something is wrong that the evidence does not explain.
@@ -68,7 +70,7 @@ pub struct Text {
 
 impl Cause {
     /// All causes, by code.
-    pub const ALL: [Cause; 23] = [
+    pub const ALL: [Cause; 24] = [
         Cause::AgentSilent,
         Cause::NotProgrammed,
         Cause::PortTaken,
@@ -90,6 +92,7 @@ impl Cause {
         Cause::ForeignRoute,
         Cause::Checksum,
         Cause::ServiceUntranslated,
+        Cause::CniPath,
         Cause::Overlap,
         Cause::Unexplained,
     ];
@@ -189,8 +192,11 @@ impl Cause {
                 code: "CW1103",
                 title: "tunnel packets pass one way only",
                 explanation: "The link of one node receives tunnel packets of the other, and none arrive the other way: \
-                    a firewall allows one direction only, or a NAT stands between the nodes.",
-                mend: &["allow UDP 4876 also in the direction that the evidence names"],
+                    a firewall allows one direction only, a NAT stands between the nodes, or the sending node has no way to the other's address.",
+                mend: &[
+                    "ip route get ADDRESS   # on the node that sends: whether it has a way to the other's underlay address",
+                    "allow UDP 4876 also in the direction that the evidence names",
+                ],
             },
             Cause::WrongUnderlay => Text {
                 code: "CW1104",
@@ -217,10 +223,12 @@ impl Cause {
                 code: "CW1106",
                 title: "node drops tunnel packets that it received",
                 explanation: "The link of the node receives the tunnel packets and they do not come out of the tunnel: a \
-                    rule of the node's own firewall drops them (input, or prerouting).",
+                    rule of the node's own firewall drops them (input, or prerouting). Chains of several programs are asked one \
+                    after the other and each of them may drop: an accept in one undoes no drop in another, so the rule itself has to change.",
                 mend: &[
-                    "nft list ruleset | grep -B3 -A3 drop   # on the node: chains at the hook input",
-                    "iptables -I INPUT -p udp -m multiport --dports 4876,4877 -j ACCEPT   # on the node",
+                    "nft -a list ruleset   # on the node: in tables other than causeway's, a drop or a policy drop in chains at the hooks input and prerouting",
+                    "nft delete rule FAMILY TABLE CHAIN handle NUMBER   # that rule; or ahead of it, in the same chain:",
+                    "nft insert rule FAMILY TABLE CHAIN udp dport { 4876, 4877 } accept   # for iptables' own: iptables -I INPUT -p udp -m multiport --dports 4876,4877 -j ACCEPT",
                 ],
             },
             Cause::Loss => Text {
@@ -255,10 +263,12 @@ impl Cause {
                 code: "CW1203",
                 title: "node drops what it should forward to pods",
                 explanation: "The node answers through the tunnel and its pods answer the node, but no pod is reached \
-                    through the tunnel: a rule in a forward chain of another program drops it ahead of Causeway's.",
+                    through the tunnel: a rule in a forward chain of another program drops it. In a cluster of mode Gateway packets come to \
+                    the node by one of its gateways, and a rule there, or what lies between the two, looks the same from outside.",
                 mend: &[
-                    "nft list ruleset | grep -A20 'hook forward'; iptables-legacy -S FORWARD   # on the node",
-                    "iptables -D FORWARD RULE   # take out the rule that drops, or accept vx-bridge and vx-local ahead of it",
+                    "nft -a list ruleset; iptables-legacy -S FORWARD   # on the node, and on the cluster's gateways: drops in chains at the hook forward",
+                    "nft delete rule FAMILY TABLE CHAIN handle NUMBER   # that rule; or ahead of it, in the same chain:",
+                    "nft insert rule FAMILY TABLE CHAIN iifname \"vx-*\" accept   # the same for oifname",
                 ],
             },
             Cause::NetworkPolicy => Text {
@@ -279,7 +289,7 @@ impl Cause {
                     this node instead of the pod's, or drops the packet since that address is not in the tunnel's prefixes.",
                 mend: &[
                     "nft list chain FAMILY TABLE CHAIN   # on the node; the evidence names it",
-                    "nft insert rule FAMILY TABLE CHAIN oifname { vx-bridge, vx-local } return   # leave tunnels out",
+                    "nft insert rule FAMILY TABLE CHAIN oifname \"vx-*\" return   # leave tunnels out",
                 ],
             },
             Cause::ForeignRoute => Text {
@@ -314,6 +324,18 @@ impl Cause {
                     "kubectl -n kube-system logs -l k8s-app=kube-proxy --tail=50",
                     "nft list table ip kube-proxy; iptables-save -t nat | grep KUBE-SERVICES; ipvsadm -Ln   # on the node",
                     "bpf.lbExternalClusterIP: true, and vx-bridge among devices   # values of Cilium's chart, where it replaces kube-proxy",
+                ],
+            },
+            Cause::CniPath => Text {
+                code: "CW1209",
+                title: "gateway does not reach pods of its own cluster",
+                explanation: "Pods answer their own node and not the gateway that packets from other clusters come by. From \
+                    there on the cluster's CNI carries them, as it does between any nodes and pods of the cluster: a route or tunnel of it is \
+                    missing, or a rule on one of the two nodes or between them drops what it carries.",
+                mend: &[
+                    "ip route get POD-ADDRESS   # on the gateway: the CNI's route to the pod's node",
+                    "kubectl -n kube-system get pods -o wide   # does the CNI run on both nodes?",
+                    "nft -a list ruleset   # on both: drops in chains at the hooks forward and input of programs other than Causeway",
                 ],
             },
             Cause::Overlap => Text {

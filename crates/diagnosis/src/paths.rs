@@ -25,13 +25,14 @@ pub(crate) fn judge(nodes: &[NodeEvidence], explained: &BTreeSet<&NodeId>, findi
         .collect();
     let mut judged = BTreeSet::new();
     for (name, one) in &answered {
+        let mut alone = Vec::new();
         for target in &one.asked.targets {
             let other_name = (target.cluster.as_str(), target.node.as_str());
             // Who has too many targets, or was not asked, says nothing of this one.
             let expects_this = |node: &NodeEvidence| node.asked.targets.iter().any(|back| is(&one.id, back));
             let far = nodes.iter().find(|node| is(&node.id, target));
             if far.is_none_or(|far| far.answer.is_some() && !expects_this(far)) {
-                judge_alone(one, target, findings);
+                alone.push(target);
                 continue;
             }
             let Some(other) = answered.get(&other_name).filter(|_| other_name != *name) else { continue };
@@ -39,6 +40,7 @@ pub(crate) fn judge(nodes: &[NodeEvidence], explained: &BTreeSet<&NodeId>, findi
                 judge_pair(one, other, findings);
             }
         }
+        judge_alone(one, &alone, findings);
     }
     judge_pods(&answered, findings);
 }
@@ -47,9 +49,25 @@ fn is(id: &NodeId, target: &DiagnosisTarget) -> bool {
     target.cluster == id.cluster.as_str() && target.node == id.node.as_str()
 }
 
-/// A target whose agent was not asked: what this end sent and heard is all there is.
-fn judge_alone(one: &NodeEvidence, target: &DiagnosisTarget, findings: &mut Findings) {
-    let Some(answer) = &one.answer else { return };
+/// Targets whose agents were not asked: what this end sent and heard is all there is.
+fn judge_alone(one: &NodeEvidence, targets: &[&DiagnosisTarget], findings: &mut Findings) {
+    let dead = targets.iter().filter_map(|target| judge_target(one, target, findings));
+    let mut dead: Vec<(Cause, String, String)> = dead.collect();
+    // A node that drops all that it receives drops what gateways send too, in whose name others are silent.
+    let has = |cause| dead.iter().any(|(other, ..)| *other == cause);
+    if has(Cause::NodeFirewall) && !has(Cause::OneDirection) {
+        dead.retain(|(cause, ..)| !matches!(cause, Cause::UdpBlocked | Cause::UnderlayUnreachable));
+    }
+    dead.into_iter().for_each(|(cause, subject, words)| findings.add(cause, subject, words));
+}
+
+/// Tells what is lost on the way to a target, and returns why nothing comes back at all.
+fn judge_target(
+    one: &NodeEvidence,
+    target: &DiagnosisTarget,
+    findings: &mut Findings,
+) -> Option<(Cause, String, String)> {
+    let answer = one.answer.as_ref()?;
     let to = |kind: PathKind| {
         let paths = answer.paths.iter().filter(move |path| path.kind == kind);
         paths.filter(|path| path.cluster == target.cluster && path.node == target.node)
@@ -62,7 +80,7 @@ fn judge_alone(one: &NodeEvidence, target: &DiagnosisTarget, findings: &mut Find
     for path in to(PathKind::Overlay).filter(|path| is_lossy(path)) {
         findings.add(Cause::Loss, &pair, lost_some(&format!("{} → {far}", one.id), path));
     }
-    let Some(dead) = to(PathKind::Overlay).find(|path| is_dead(path)) else { return };
+    let dead = to(PathKind::Overlay).find(|path| is_dead(path))?;
     let heard =
         answer.heard.iter().find(|heard| heard.cluster == target.cluster && heard.node == target.node);
     let (on_link, delivered) = heard.map_or((0, 0), |heard| (heard.on_link.unwrap_or(0), heard.delivered));
@@ -76,7 +94,7 @@ fn judge_alone(one: &NodeEvidence, target: &DiagnosisTarget, findings: &mut Find
         (false, false) if to(PathKind::Underlay).any(|path| path.answered > 0) => (Cause::UdpBlocked, pair),
         (false, false) => (Cause::UnderlayUnreachable, pair),
     };
-    findings.add(cause, subject, words);
+    Some((cause, subject, words))
 }
 
 /// Whether a part of the packets is lost: a quarter at least, and not all.
@@ -247,6 +265,7 @@ fn judge_dead(ways: &[Way<'_>; 2], findings: &mut Findings) {
 fn judge_pods(answered: &Answered<'_>, findings: &mut Findings) {
     let mut alive = BTreeSet::new();
     let mut abroad: BTreeMap<&NodeId, BTreeMap<(&str, &Ip), Vec<&PathEvidence>>> = BTreeMap::new();
+    let mut from_gateways: BTreeMap<(&NodeId, &NodeId), Vec<&PathEvidence>> = BTreeMap::new();
     for (name, node) in answered {
         for path in node.answer.iter().flat_map(|answer| &answer.paths) {
             let target = (path.cluster.as_str(), path.node.as_str());
@@ -255,6 +274,8 @@ fn judge_pods(answered: &Answered<'_>, findings: &mut Findings) {
                 if path.answered > 0 {
                     alive.insert(&of.id);
                 }
+            } else if of.id.cluster == node.id.cluster {
+                from_gateways.entry((&node.id, &of.id)).or_default().push(path);
             } else if !(Way { from: node, to: of }).paths(PathKind::Overlay).any(is_dead) {
                 // Where the tunnel carries nothing, pods say nothing of their own.
                 abroad.entry(&of.id).or_default().entry((name.0, &path.address)).or_default().push(path);
@@ -269,6 +290,17 @@ fn judge_pods(answered: &Answered<'_>, findings: &mut Findings) {
         for (from, pod) in dead {
             let words = format!("{pod} on {id} does not answer nodes of {from}, though {id} itself does");
             findings.add(cause, id.to_string(), words);
+        }
+    }
+    // One that answers shows that the CNI carries: what keeps the others apart is no matter of paths.
+    let carries_nothing = |paths: &Vec<&PathEvidence>| paths.iter().all(|path| is_dead(path));
+    for ((gateway, of), paths) in from_gateways.iter().filter(|(_, paths)| carries_nothing(paths)) {
+        for path in paths.iter().filter(|_| alive.contains(of)) {
+            let words = format!(
+                "{gateway} sent {} echo requests to pod {} of {of}, none answered, though {of} itself reaches it",
+                path.sent, path.address
+            );
+            findings.add(Cause::CniPath, format!("{gateway} → {of}"), words);
         }
     }
 }

@@ -25,6 +25,11 @@ pub enum LabError {
     /// The bed has no such endpoint.
     #[error("the bed has no {0}; `causeway-lab list` shows what it has")]
     UnknownEndpoint(String),
+    /// No program of that name has run.
+    #[error(
+        "{0} has logged nothing; a bed has `manager` and an agent for each CLUSTER/NODE, and with controlPlane: kubernetes a controller-manager for each CLUSTER"
+    )]
+    NoLog(String),
     /// The fault matrix has no such row.
     #[error("the fault matrix has no row \"{0}\"; `causeway-lab faults --list` shows them")]
     UnknownRow(String),
@@ -136,6 +141,7 @@ impl LabError {
             | LabError::Input { .. }
             | LabError::Endpoint(_)
             | LabError::UnknownEndpoint(_)
+            | LabError::NoLog(_)
             | LabError::MissingProgram { .. }
             | LabError::MissingBinary(_)
             | LabError::NoKubernetes(_)

@@ -309,6 +309,9 @@ fn logs(of: &str) -> Result<()> {
         node => Daemon::agent(&node.parse().map_err(|_| LabError::UnknownEndpoint(node.to_owned()))?),
     };
     let path = daemon.log();
+    if !path.exists() {
+        return Err(LabError::NoLog(of.to_owned()));
+    }
     print(&fs::read_to_string(&path).map_err(LabError::file("read", &path))?)
 }
 

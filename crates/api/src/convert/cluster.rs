@@ -39,7 +39,7 @@ pub fn cluster_facts(object: &Cluster) -> Result<Conversion<ClusterFacts>, Inval
             selector: fields.selector("spec.gateways.nodeSelector", gateways.node_selector.as_ref()),
         },
         nodes: fields.selector("spec.nodeSelector", spec.node_selector.as_ref()),
-        globals: globals(&mut fields, spec.global_cidrs.as_ref()),
+        globals: globals(&mut fields, spec.global_cidrs.as_ref(), found),
         transport: fields.choice("spec.transport", spec.transport.as_ref()),
         underlay_mtu: underlay_mtu(&mut fields, spec.underlay.as_ref()),
     };
@@ -80,9 +80,18 @@ fn families<'a>(
     if seen.is_empty() { Families::DUAL } else { seen }
 }
 
-fn globals(fields: &mut Fields, given: Option<&ClusterGlobalCidrs>) -> GlobalCidrs {
+/// A mode that cannot be read leaves those that the cluster has.
+fn globals(
+    fields: &mut Fields,
+    given: Option<&ClusterGlobalCidrs>,
+    status: Option<&ClusterStatus>,
+) -> GlobalCidrs {
     let Some(given) = given else { return GlobalCidrs::Off };
     let mode = fields.choice("spec.globalCIDRs.mode", given.mode.as_ref());
+    if mode.is_none() && given.mode.is_some() {
+        let in_force = status.map(|status| fields.translations("status.globalCIDRs", &status.global_cidrs));
+        return in_force.filter(|all| !all.is_empty()).map_or(GlobalCidrs::Off, GlobalCidrs::Map);
+    }
     if mode != Some(GlobalCidrMode::Map) && !given.map.is_empty() {
         let message = "is not used: it needs mode Map";
         fields.refuse("spec.globalCIDRs.map", message);

@@ -1,30 +1,30 @@
 //! Asking agents through a directory of objects: Diagnoses are written there, and removed in the end.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use causeway_api::{CausewayObject, Diagnosis, DiagnosisSpec, Kind, Object, ObjectRef};
-use causeway_diagnosis::NodeEvidence;
+use causeway_api::{Diagnosis, DiagnosisSpec, Kind, Object, ObjectRef};
 use causeway_model::{NodeId, cluster_namespace};
 use causeway_objects::{Filter, Store, WriteError, Writer};
 
-use super::{Place, answer};
+use super::Place;
 use crate::error::Error;
 
 /// A directory whose agents are asked.
 pub struct Directory {
     root: PathBuf,
     writer: Writer,
-    written: BTreeSet<ObjectRef>,
-    /// What agents write; opened when answers are first looked for.
+    /// Whom it asked, with the last request.
+    written: BTreeMap<NodeId, String>,
+    /// What is there; opened when it is first looked at.
     store: Option<Store>,
 }
 
 impl Directory {
     /// That of this path.
     pub fn new(root: PathBuf) -> Directory {
-        Directory { writer: Writer::new(&root), root, written: BTreeSet::new(), store: None }
+        Directory { writer: Writer::new(&root), root, written: BTreeMap::new(), store: None }
     }
 }
 
@@ -38,13 +38,13 @@ impl Place for Directory {
         for (id, spec) in &asked {
             let mut diagnosis = Diagnosis::new(id.node.as_str(), spec.clone());
             diagnosis.metadata.namespace = Some(cluster_namespace(&id.cluster));
-            self.written.insert(diagnosis.key());
+            self.written.insert(id.clone(), spec.request.clone());
             self.writer.write(&Object::Diagnosis(diagnosis)).map_err(failed)?;
         }
         Ok(asked)
     }
 
-    fn answers(&mut self, asked: &[(NodeId, DiagnosisSpec)]) -> Result<Vec<NodeEvidence>, Error> {
+    fn there(&mut self, nodes: &[&NodeId]) -> Result<BTreeMap<NodeId, Diagnosis>, Error> {
         let mut store = match self.store.take() {
             Some(store) => store,
             None => {
@@ -53,26 +53,35 @@ impl Place for Directory {
             }
         };
         store.refresh();
-        let evidence = asked.iter().map(|one| {
-            let id = &one.0;
-            let key = ObjectRef {
-                kind: Kind::Diagnosis,
-                namespace: Some(cluster_namespace(&id.cluster)),
-                name: id.node.to_string(),
-            };
-            answer(one, store.objects().get_as(&key))
+        let there = nodes.iter().filter_map(|id| {
+            let found: &Diagnosis = store.objects().get_as(&key(id))?;
+            Some(((*id).clone(), found.clone()))
         });
-        let evidence = evidence.collect();
+        let there = there.collect();
         self.store = Some(store);
-        Ok(evidence)
+        Ok(there)
     }
 
     fn clean_up(&mut self) -> Result<(), Error> {
-        for key in &self.written {
-            self.writer.remove(key).map_err(failed)?;
-            self.writer.remove_status(key).map_err(failed)?;
+        let written = std::mem::take(&mut self.written);
+        // What cannot be looked at is taken to be its own.
+        let there = self.there(&written.keys().collect::<Vec<_>>()).unwrap_or_default();
+        let is_ours = |id: &NodeId, request: &String| {
+            there.get(id).is_none_or(|diagnosis| diagnosis.spec.request == *request)
+        };
+        for (id, _) in written.iter().filter(|(id, request)| is_ours(id, request)) {
+            self.writer.remove(&key(id)).map_err(failed)?;
+            self.writer.remove_status(&key(id)).map_err(failed)?;
         }
         Ok(())
+    }
+}
+
+fn key(id: &NodeId) -> ObjectRef {
+    ObjectRef {
+        kind: Kind::Diagnosis,
+        namespace: Some(cluster_namespace(&id.cluster)),
+        name: id.node.to_string(),
     }
 }
 

@@ -9,7 +9,7 @@ use causeway_api::{
     CausewayObject, ClusterLink, Diagnosis, DiagnosisSpec, NodeConfig, Object, PeerSlice, SYSTEM_NAMESPACE,
     link_plan, node_plan, slice_plan,
 };
-use causeway_diagnosis::{NodeEvidence, Refused};
+use causeway_diagnosis::Refused;
 use causeway_kubernetes::{Access, Client, RequestError, Writer};
 use causeway_model::{ClusterName, NodeId};
 use causeway_planner::Plan;
@@ -20,8 +20,8 @@ use kube_client::api::{DeleteParams, ListParams, Preconditions};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
 
+use super::Place;
 use super::services::KnownService;
-use super::{Place, answer};
 use crate::access;
 use crate::error::Error;
 use crate::inventory::Problem;
@@ -55,6 +55,7 @@ pub struct Members {
     written: BTreeMap<NodeId, String>,
     refused: Vec<Refused>,
     problems: Vec<Problem>,
+    untested: Vec<String>,
 }
 
 impl Members {
@@ -72,6 +73,7 @@ impl Members {
             written: BTreeMap::new(),
             refused: Vec::new(),
             problems: Vec::new(),
+            untested: Vec::new(),
         };
         let mut plan = Plan::default();
         runtime.block_on(async {
@@ -140,6 +142,11 @@ impl Members {
         std::mem::take(&mut self.refused)
     }
 
+    /// What could not be tested, and why.
+    pub fn take_untested(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.untested)
+    }
+
     /// Objects that cannot be used.
     pub fn take_problems(&mut self) -> Vec<Problem> {
         std::mem::take(&mut self.problems)
@@ -149,19 +156,17 @@ impl Members {
     /// Of clusters that are asked through the hub nothing is known of Services.
     ///
     /// # Errors
-    /// If an API server does not answer. Who may not read it gets none, which is told among the problems.
+    /// If an API server does not answer. Who may not read it gets none, which is told.
     pub fn services(&mut self) -> Result<Vec<KnownService>, Error> {
         let mut known = Vec::new();
         for (cluster, home) in self.homes.iter().filter(|(_, home)| home.is_member()) {
             let api: Api<Service> = Api::namespaced(home.client.clone(), "default");
             match self.runtime.block_on(api.get("kubernetes")) {
                 Ok(service) => known.extend(of_api_server(cluster, &service)),
-                Err(kube_client::Error::Api(status)) => self.problems.push(Problem {
-                    file: cluster.to_string(),
-                    line: 0,
-                    object: Some("Service default/kubernetes".to_owned()),
-                    message: format!("{}; no connections to Services of {cluster} are tried", status.message),
-                }),
+                Err(kube_client::Error::Api(status)) => self.untested.push(format!(
+                    "Services of {cluster}, since its Service default/kubernetes cannot be read: {}",
+                    status.message
+                )),
                 Err(error) => {
                     let what = format!("read the Service default/kubernetes of {cluster}");
                     return Err(Error::Request(RequestError::new(what, &error)));
@@ -218,11 +223,14 @@ impl Place for Members {
         Ok(self.runtime.clone().block_on(self.request_all(asked)))
     }
 
-    fn answers(&mut self, asked: &[(NodeId, DiagnosisSpec)]) -> Result<Vec<NodeEvidence>, Error> {
-        let clusters = asked.iter().map(|(id, _)| &id.cluster).collect();
-        let there = self.runtime.block_on(self.written(&clusters))?;
-        let of = |id: &NodeId| there.get(&(id.cluster.clone(), id.node.to_string()));
-        Ok(asked.iter().map(|one| answer(one, of(&one.0))).collect())
+    fn there(&mut self, nodes: &[&NodeId]) -> Result<BTreeMap<NodeId, Diagnosis>, Error> {
+        let clusters = nodes.iter().map(|id| &id.cluster).collect();
+        let mut there = self.runtime.block_on(self.written(&clusters))?;
+        let of = |id: &&NodeId| {
+            let found = there.remove(&(id.cluster.clone(), id.node.to_string()))?;
+            Some(((*id).clone(), found))
+        };
+        Ok(nodes.iter().filter_map(of).collect())
     }
 
     fn clean_up(&mut self) -> Result<(), Error> {

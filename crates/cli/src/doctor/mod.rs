@@ -7,7 +7,8 @@ mod report;
 mod services;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use causeway_api::{Diagnosis, DiagnosisSpec, HostEvidence, Ip};
 use causeway_diagnosis::{Cause, Evidence, NodeEvidence, Refused, diagnose};
 use causeway_kubernetes::Access;
-use causeway_model::{NodeId, NodePlan, Reason};
+use causeway_model::{ClusterName, NodeId, NodePlan, Reason};
 use causeway_planner::Plan;
 use clap::Args;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -30,6 +31,8 @@ use members::Members;
 pub use report::{CauseReport, DoctorReport};
 use services::KnownService;
 
+/// A request that is younger than this is another `doctor`'s at work; an older one was left behind.
+const AT_WORK: Duration = Duration::from_secs(30);
 /// How long agents have to say that they are there: through the hub a request takes four more steps there and back.
 const HELLO: Duration = Duration::from_secs(8);
 
@@ -106,11 +109,16 @@ pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
     if let Some(directory) = &args.objects {
         let inventory = Inventory::read(directory)?;
         let chosen = choose(args, &inventory.written)?;
+        if chosen.is_empty() {
+            return Err(Error::NothingPlanned { at: inventory.source });
+        }
+        known_clusters(args, &inventory.written, &inventory.source)?;
         let untested = untested(args, &inventory.written, &chosen);
         let mut place = Directory::new(directory.clone());
         let result = ask(&mut place, &chosen, &args.services, &inventory.written, &patience);
-        place.clean_up()?;
+        let cleaned = place.clean_up();
         let evidence = Evidence { nodes: result?, overlaps: overlaps(&inventory), rights: Vec::new() };
+        cleaned?;
         let report = DoctorReport::new(inventory.source, &evidence, diagnose(&evidence), inventory.problems);
         return Ok(DoctorReport { untested, ..report });
     }
@@ -122,12 +130,15 @@ pub fn run(args: &DoctorArgs) -> Result<DoctorReport, Error> {
     };
     let (mut place, plan) = Members::open(&accesses)?;
     let chosen = choose(args, &plan)?;
+    known_clusters(args, &plan, &place.name())?;
     let known = [args.services.clone(), place.services()?].concat();
     let result = ask(&mut place, &chosen, &known, &plan, &patience);
-    place.clean_up()?;
+    let cleaned = place.clean_up();
     let evidence = Evidence { nodes: result?, overlaps: Vec::new(), rights: place.take_refused() };
+    cleaned?;
     let report = DoctorReport::new(place.name(), &evidence, diagnose(&evidence), place.take_problems());
-    Ok(DoctorReport { untested: untested(args, &plan, &chosen), ..report })
+    let untested = [untested(args, &plan, &chosen), place.take_untested()].concat();
+    Ok(DoctorReport { untested, ..report })
 }
 
 fn choose<'a>(args: &DoctorArgs, plan: &'a Plan) -> Result<Vec<&'a NodePlan>, Error> {
@@ -135,6 +146,20 @@ fn choose<'a>(args: &DoctorArgs, plan: &'a Plan) -> Result<Vec<&'a NodePlan>, Er
         [] => Ok(targets::some(plan, usize::from(args.per_cluster))),
         named => targets::named(plan, named),
     }
+}
+
+/// That the Services that are named are of clusters that there are.
+fn known_clusters(args: &DoctorArgs, plan: &Plan, at: &str) -> Result<(), Error> {
+    let clusters: BTreeSet<&ClusterName> =
+        plan.links.keys().map(|link| &link.remote).chain(plan.nodes.keys().map(|id| &id.cluster)).collect();
+    let unknown = args.services.iter().find(|service| !clusters.contains(&service.cluster));
+    unknown.map_or(Ok(()), |service| {
+        Err(Error::UnknownCluster {
+            name: service.cluster.clone(),
+            source_name: at.to_owned(),
+            known: clusters.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        })
+    })
 }
 
 /// Who named nodes knows which clusters are not tested.
@@ -154,13 +179,13 @@ trait Place {
     fn request(&mut self, asked: Vec<(NodeId, DiagnosisSpec)>)
     -> Result<Vec<(NodeId, DiagnosisSpec)>, Error>;
 
-    /// What is answered by now.
+    /// The Diagnoses that these nodes have now, whoever wrote them.
     ///
     /// # Errors
-    /// If that cannot be read.
-    fn answers(&mut self, asked: &[(NodeId, DiagnosisSpec)]) -> Result<Vec<NodeEvidence>, Error>;
+    /// If they cannot be read.
+    fn there(&mut self, nodes: &[&NodeId]) -> Result<BTreeMap<NodeId, Diagnosis>, Error>;
 
-    /// Removes what was written.
+    /// Removes what was written, where nobody has written something else since.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -173,6 +198,29 @@ struct Patience {
     limit: Duration,
     /// Not any more.
     interrupt: Interrupt,
+}
+
+/// Waits until no other `doctor` has these nodes test: a node tests for one at a time.
+fn take_turn<P: Place>(place: &mut P, chosen: &[&NodePlan], interrupt: &Interrupt) -> Result<(), Error> {
+    let nodes: Vec<&NodeId> = chosen.iter().map(|node| &node.id).collect();
+    let is_at_work = |there: &Diagnosis| {
+        let age = |Time(at): &Time| Timestamp::now().duration_since(*at).unsigned_abs();
+        there.spec.requested_at.as_ref().is_some_and(|at| age(at) < AT_WORK)
+    };
+    let mut told = false;
+    // Who may not look is told so when asking.
+    while place.there(&nodes).is_ok_and(|there| there.values().any(is_at_work)) {
+        if interrupt.is_asked() {
+            return Err(Error::Interrupted);
+        }
+        if !std::mem::replace(&mut told, true) {
+            // It is for people; nobody may be there to read it.
+            let _ =
+                writeln!(std::io::stderr(), "waiting for another doctor to end its test of the same nodes");
+        }
+        thread::sleep(P::LOOK);
+    }
+    Ok(())
 }
 
 /// Asks, and waits for answers for as long as `limit`, unless the user interrupts it.
@@ -188,11 +236,11 @@ fn answered<P: Place>(
         if interrupt.is_asked() {
             return Err(Error::Interrupted);
         }
-        let evidence = place.answers(&asked);
+        let evidence = answers(place, &asked);
         let is_over = Instant::now() >= limit;
         match evidence {
             // Who does not answer now may do so in a moment.
-            Err(error) if is_over => return Err(error),
+            Err(error) if is_over || matches!(error, Error::AskedByAnother(_)) => return Err(error),
             Err(_) => {}
             Ok(evidence) if is_over || evidence.iter().all(|one| one.answer.is_some()) => {
                 return Ok(evidence);
@@ -203,11 +251,20 @@ fn answered<P: Place>(
     }
 }
 
-/// The answer to a request, in what an agent wrote.
-fn answer((id, asked): &(NodeId, DiagnosisSpec), written: Option<&Diagnosis>) -> NodeEvidence {
-    let answer = written.and_then(|written| written.status.as_ref());
-    let answer = answer.filter(|status| status.request == asked.request).cloned();
-    NodeEvidence { id: id.clone(), asked: asked.clone(), answer }
+/// What is answered by now.
+fn answers(place: &mut impl Place, asked: &[(NodeId, DiagnosisSpec)]) -> Result<Vec<NodeEvidence>, Error> {
+    let nodes: Vec<&NodeId> = asked.iter().map(|(id, _)| id).collect();
+    let there = place.there(&nodes)?;
+    let of = |(id, asked): &(NodeId, DiagnosisSpec)| {
+        let written = there.get(id);
+        if written.is_some_and(|written| written.spec.request != asked.request) {
+            return Err(Error::AskedByAnother(id.clone()));
+        }
+        let answer = written.and_then(|written| written.status.as_ref());
+        let answer = answer.filter(|status| status.request == asked.request).cloned();
+        Ok(NodeEvidence { id: id.clone(), asked: asked.clone(), answer })
+    };
+    asked.iter().map(of).collect()
 }
 
 /// What a code means.
@@ -223,6 +280,7 @@ fn ask(
     plan: &Plan,
     patience: &Patience,
 ) -> Result<Vec<NodeEvidence>, Error> {
+    take_turn(place, chosen, &patience.interrupt)?;
     let requested_at = Timestamp::now();
     let request = |step: &str| DiagnosisSpec {
         request: format!("{}-{step}", requested_at.as_nanosecond()),

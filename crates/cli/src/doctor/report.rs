@@ -2,7 +2,6 @@
 
 use causeway_api::{Ip, PathEvidence, PathKind, ServiceEvidence};
 use causeway_diagnosis::cause::Text;
-use causeway_diagnosis::targets::TARGETS;
 use causeway_diagnosis::{Cause, Evidence, Finding, NodeEvidence};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,7 +21,7 @@ pub struct DoctorReport {
     pub findings: Vec<FindingReport>,
     /// The nodes that were asked.
     pub nodes: Vec<NodeReport>,
-    /// Clusters of which no node was asked, since one test is of 16 nodes.
+    /// What was not tested, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub untested: Vec<String>,
     /// Objects that cannot be used.
@@ -197,7 +196,7 @@ impl DoctorReport {
         };
         DoctorReport {
             source,
-            healthy: findings.is_empty(),
+            healthy: findings.is_empty() && problems.is_empty(),
             findings: findings.into_iter().map(finding).collect(),
             nodes: evidence.nodes.iter().map(NodeReport::from).collect(),
             untested: Vec::new(),
@@ -211,7 +210,8 @@ impl DoctorReport {
         if self.healthy {
             page.toned(Tone::Good, format!("nothing found in {}: {asked}", self.source));
         } else {
-            page.toned(Tone::Bad, format!("{} found in {}: {asked}", self.findings.len(), self.source));
+            let count = self.findings.len() + self.problems.len();
+            page.toned(Tone::Bad, format!("{count} found in {}: {asked}", self.source));
         }
         for finding in &self.findings {
             let CauseReport { code, title, explanation, mend } = &finding.cause;
@@ -224,10 +224,8 @@ impl DoctorReport {
             page.table(table);
         }
         if !self.untested.is_empty() {
-            page.heading(format!(
-                "NOT TESTED, as one test is of {TARGETS} nodes; name nodes of these clusters with --node"
-            ));
-            page.line(format!("  {}", self.untested.join(", ")));
+            page.heading("NOT TESTED");
+            self.untested.iter().for_each(|what| page.line(format!("  {what}")));
         }
         show_problems(page, &self.problems);
     }

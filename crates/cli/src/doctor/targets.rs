@@ -24,11 +24,14 @@ pub fn some(plan: &Plan, per_cluster: usize) -> Vec<&NodePlan> {
     chosen.collect()
 }
 
-/// The clusters of which no node is chosen.
+/// The clusters of which no node is chosen, in words.
 pub fn untested(plan: &Plan, chosen: &[&NodePlan]) -> Vec<String> {
     let tested: BTreeSet<&ClusterName> = chosen.iter().map(|node| &node.id.cluster).collect();
     let all: BTreeSet<&ClusterName> = plan.nodes.keys().map(|id| &id.cluster).collect();
-    all.difference(&tested).map(ToString::to_string).collect()
+    let words = |cluster: &&ClusterName| {
+        format!("cluster {cluster}, as one test is of {TARGETS} nodes; name nodes of it with --node")
+    };
+    all.difference(&tested).map(words).collect()
 }
 
 /// The nodes of these names.
@@ -46,7 +49,7 @@ pub fn named<'a>(plan: &'a Plan, names: &[NodeId]) -> Result<Vec<&'a NodePlan>, 
 }
 
 /// Whom `node` tests against: of other clusters nodes that it has a tunnel to; an internal node its gateways, and they
-/// the internal nodes; and its own pods. `pods` are those that nodes have, as their own cluster sees them.
+/// the internal nodes with their pods; and its own pods. `pods` are those that nodes have, as their own cluster sees them.
 pub fn targets(
     node: &NodePlan,
     chosen: &[&NodePlan],
@@ -64,7 +67,10 @@ pub fn targets(
         if other.id.cluster == node.id.cluster {
             let roles = [node.role, other.role];
             if roles.contains(&Role::Internal) && roles.contains(&Role::Gateway) {
-                all.push(seen(node, other));
+                // What comes from other clusters goes on to pods of internal nodes by the CNI.
+                let is_gateway = node.role == Role::Gateway;
+                let pods = of(&other.id).into_iter().filter(|pod| is_gateway && is_own(pod)).collect();
+                all.push(DiagnosisTarget { pods, ..seen(node, other) });
             }
         } else if node.tunnels.bridge.is_some() && other.tunnels.bridge.is_some() {
             let Some(link) = link(node, &other.id.cluster, plan) else { continue };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use causeway_dataplane::device::Overlay;
 use causeway_dataplane::nft::Hook;
 use causeway_dataplane::state::{NextHop, Vxlan};
-use causeway_model::{Family, NodePlan};
+use causeway_model::{Family, NodeId, NodePlan};
 
 use super::filter::Tracking;
 use super::visit::{Next, Visit};
@@ -51,6 +51,15 @@ impl Visit<'_, '_> {
     pub(super) fn leave_to_others(&mut self) -> Next {
         let address = self.passing.packet.destination;
         let id = self.node.id.clone();
+        if let Some(node) = self.own_node_at(address) {
+            self.note(
+                Kind::Route,
+                format!("none in our table; the network between the nodes leads to {node}"),
+                "",
+            );
+            let text = format!("delivered to host {node}");
+            return Next::End(Arrived::Delivered(Some(node), From::Host), text);
+        }
         if !self.node.own.pods.iter().any(|prefix| prefix.contains(address)) {
             self.note(Kind::Route, format!("none for {address} in our table"), "");
             return Next::End(Arrived::Lost(Lost::NoWay), format!("{id} has no route to {address}"));
@@ -59,6 +68,12 @@ impl Visit<'_, '_> {
             return lost;
         }
         self.deliver_by_cni()
+    }
+
+    /// The node of the own cluster that has this underlay address.
+    fn own_node_at(&self, address: IpAddr) -> Option<NodeId> {
+        let mut own = self.walker.view.plan.nodes.values().filter(|n| n.id.cluster == self.node.id.cluster);
+        own.find(|node| node.vtep.underlay.addresses().any(|own| own == address)).map(|node| node.id.clone())
     }
 
     fn deliver_by_cni(&mut self) -> Next {
@@ -90,6 +105,11 @@ impl Visit<'_, '_> {
                 let text = format!("delivered to pod {address} on {owner}");
                 Next::End(Arrived::Delivered(Some(owner), From::Pod), text)
             }
+            None if self.nodes_own_pods(address) => {
+                self.note(Kind::Cni, format!("no node of cluster {} has pod {address}", id.cluster), "");
+                let text = format!("no node of cluster {} announces a pod CIDR with {address}", id.cluster);
+                Next::End(Arrived::Lost(Lost::NoWay), text)
+            }
             None => {
                 let inside = self.inside();
                 self.note(Kind::Cni, format!("carries it to the node that has pod {address}{inside}"), "");
@@ -97,6 +117,13 @@ impl Visit<'_, '_> {
                 Next::End(Arrived::Delivered(None, From::Pod), text)
             }
         }
+    }
+
+    /// Whether nodes of this cluster have pod CIDRs of their own, of the family of `address`.
+    fn nodes_own_pods(&self, address: IpAddr) -> bool {
+        let family = Family::of(address);
+        let mut own = self.walker.view.plan.nodes.values().filter(|n| n.id.cluster == self.node.id.cluster);
+        own.any(|node| node.local_pods.iter().any(|prefix| prefix.family() == family))
     }
 
     /// What is to be said of a packet that no tunnel brought here.

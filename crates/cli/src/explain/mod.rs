@@ -73,6 +73,7 @@ fn explain(
     to: &Source,
     member: usize,
 ) -> Result<Explanation, Error> {
+    let wanted = to.cluster();
     let to = destination(inventory, view, from, to)?;
     let family = Family::of(to);
     if let Source::At(_, address) | Source::Address(address) = from
@@ -80,7 +81,7 @@ fn explain(
     {
         return Err(Error::FamiliesDiffer { from: *address, to });
     }
-    let start = place(inventory, view, from, family)?;
+    let start = place(inventory, view, from, to)?;
     let mut walker = Walker::new(view, member);
     let sent = Packet { source: start.address, destination: to };
     let request = walker.walk(&start.node, start.sender, sent, false);
@@ -89,6 +90,10 @@ fn explain(
     let mut found = failures(inventory, view, &mut walker, &request, back.as_ref());
     if let Some(back) = &back {
         found.extend(answer_differs(back, sent));
+    }
+    // Two clusters have the address, and the sender means the one that it does not reach under it.
+    if request.way.end.delivered && wanted.is_some_and(|wanted| *wanted != request.last.cluster) {
+        found.extend(causes(inventory, view, &start.node, to, &[]));
     }
     Ok(Explanation {
         from: Endpoint { address: start.address, what: sender_words(&start) },

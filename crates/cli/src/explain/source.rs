@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use causeway_model::{Family, InvalidName, NodeId, NodePlan, Translation};
+use causeway_model::{ClusterName, Family, InvalidName, NodeId, NodePlan, Translation};
 
-use super::locate::{Owner, What, owners};
+use super::locate::{Owner, What, owners, pod_node};
 use super::walk::From as Sender;
 use crate::error::Error;
 use crate::inventory::Inventory;
@@ -65,6 +65,16 @@ impl fmt::Display for Source {
     }
 }
 
+impl Source {
+    /// The cluster that is named.
+    pub fn cluster(&self) -> Option<&ClusterName> {
+        match self {
+            Source::Node(id) | Source::At(id, _) => Some(&id.cluster),
+            Source::Address(_) => None,
+        }
+    }
+}
+
 /// A source as a place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {
@@ -76,16 +86,22 @@ pub struct Place {
     pub sender: Sender,
 }
 
-/// Finds the place of `source`, which sends to an address of `family`.
+/// Finds the place of `source`, which sends to the address `to`.
 ///
 /// # Errors
 /// Where nothing or no one thing can send so.
-pub fn place(inventory: &Inventory, view: &View, source: &Source, family: Family) -> Result<Place, Error> {
+pub fn place(inventory: &Inventory, view: &View, source: &Source, to: IpAddr) -> Result<Place, Error> {
     match source {
         Source::Node(id) => {
             let node = planned(inventory, view, id)?;
-            // What Linux chooses: the source address of our route.
-            let address = node.vtep.overlay.get(family);
+            // What Linux chooses: the source address of our route. Inside the cluster the CNI's routes count, and an
+            // address of the node's own.
+            let overlay = node.vtep.overlay.get(Family::of(to));
+            let own = view.plan.nodes.values().filter(|other| other.id.cluster == id.cluster);
+            let is_inside = node.own.pods.iter().chain(&node.own.services).any(|prefix| prefix.contains(to))
+                || own.flat_map(|other| other.vtep.underlay.addresses()).any(|own| own == to);
+            let underlay = node.vtep.underlay.get(Family::of(to)).filter(|_| is_inside);
+            let address = underlay.unwrap_or(overlay);
             Ok(Place { node: id.clone(), address, sender: Sender::Host })
         }
         Source::At(id, address) => {
@@ -100,7 +116,7 @@ pub fn place(inventory: &Inventory, view: &View, source: &Source, family: Family
 /// cluster what that cluster shows of it.
 ///
 /// # Errors
-/// Where there is no such node.
+/// Where there is no such node, or it does not have that address.
 pub fn destination(inventory: &Inventory, view: &View, from: &Source, to: &Source) -> Result<IpAddr, Error> {
     let (id, address) = match to {
         Source::Address(address) => return Ok(*address),
@@ -115,6 +131,7 @@ pub fn destination(inventory: &Inventory, view: &View, from: &Source, to: &Sourc
         }
         Source::At(id, address) => {
             inventory.check_node(id)?;
+            is_on(inventory, id, *address)?;
             (id, *address)
         }
     };
@@ -131,6 +148,24 @@ pub fn destination(inventory: &Inventory, view: &View, from: &Source, to: &Sourc
     let plan = view.plan.clusters.get(&id.cluster);
     let translations = plan.map(|plan| plan.translations.as_slice()).unwrap_or_default();
     Ok(Translation::abroad(translations, address))
+}
+
+/// That the node has the address, as far as the facts say which it has.
+fn is_on(inventory: &Inventory, id: &NodeId, address: IpAddr) -> Result<(), Error> {
+    let (Some(node), Some(cluster)) = (inventory.nodes.get(id), inventory.clusters.get(&id.cluster)) else {
+        return Ok(());
+    };
+    let holds = |prefixes: &[causeway_model::Prefix]| prefixes.iter().any(|p| p.contains(address));
+    let has_own = node.pods.iter().any(|prefix| prefix.family() == Family::of(address));
+    let is_pod = holds(&node.pods) || (!has_own && holds(&cluster.pods));
+    if is_pod || !holds(&cluster.pods) {
+        return Ok(());
+    }
+    let why = match pod_node(inventory, &id.cluster, address) {
+        Some(other) => format!("it is in a pod CIDR of {other}; write {other}:{address}"),
+        None => "no node of the cluster announces a pod CIDR with it; give the address alone to see where it leads".to_owned(),
+    };
+    Err(Error::NotOnNode { address, id: id.clone(), why })
 }
 
 fn planned<'v>(inventory: &Inventory, view: &'v View, id: &NodeId) -> Result<&'v NodePlan, Error> {

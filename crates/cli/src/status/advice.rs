@@ -24,6 +24,9 @@ pub fn advice(kind: Kind, condition: &str, reason: &str) -> String {
         (Kind::ClusterLink, "NoWay" | "PartlyReady") => {
             "see `causeway explain` for the way, and let UDP ports 4876 and 4877 pass between the clusters' nodes"
         }
+        (_, "PrefixOutsideLink") => {
+            "follows from what is refused of the remote cluster: see its conditions, or `causeway plan`"
+        }
         (Kind::ClusterLink, "NoPrefixes") => "see what is wrong with the remote Cluster",
         (_, "AllGatewaysSilent" | "SomeGatewaysSilent") => {
             "look at the gateways that the message names, and at UDP ports 4876 and 4877 on the way there"

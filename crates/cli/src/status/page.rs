@@ -27,7 +27,11 @@ pub fn page(report: &StatusReport, wide: bool, now: Timestamp) -> Page {
         summary.links.words()
     ));
     let count = report.wrong.len() + report.problems.len();
-    if report.healthy {
+    if report.healthy && report.clusters.is_empty() {
+        page.line(
+            "no cluster is here yet: causeway join adds one to a hub, a Cluster in a file one to a directory",
+        );
+    } else if report.healthy {
         page.toned(Tone::Good, "nothing is wrong");
     } else if count > 0 {
         page.toned(

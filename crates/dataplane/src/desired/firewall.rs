@@ -213,24 +213,22 @@ impl Builder<'_> {
             (Group::LocalPods, Action::Accept, "this node's pods: tracked"),
             (Group::Here, Action::Accept, "this node's address, Services: tracked"),
         ];
+        // What own nodes have for other clusters is most of what a gateway gets here.
         let remote = passes_on.then(|| transit(Group::Remote));
-        here.into_iter().chain(remote).chain([transit(Group::Own)]).collect()
+        remote.into_iter().chain(here).chain([transit(Group::Own)]).collect()
     }
 
     /// Over `vx-local` come own nodes only, and what they may send follows from the role of this one.
     fn foreign_source_over_local(&mut self, family: Family) -> Rule {
-        let mut matches = vec![Match::Source(family, outside(self.member_set(Group::Remote, family)))];
-        match self.inputs.node.role {
+        let remote = self.member_set(Group::Remote, family);
+        let sources = match self.inputs.node.role {
             // Own nodes send what their pods send; another gateway passes on replies to this one.
-            Role::Gateway => {
-                matches.push(Match::Source(family, outside(self.member_set(Group::Own, family))));
-            }
+            Role::Gateway => [self.member_set(Group::Own, family), remote],
             // Gateways pass on what remote ends send to this node, and probe.
-            Role::Node | Role::Internal => {
-                matches.push(Match::Source(family, outside(self.members(Group::OwnOverlay, family))));
-            }
-        }
-        rule(matches, Action::Drop, "foreign inner source")
+            Role::Node | Role::Internal => [remote, self.members(Group::OwnOverlay, family)],
+        };
+        let foreign = sources.map(|sources| Match::Source(family, outside(sources)));
+        rule(foreign.into(), Action::Drop, "foreign inner source")
     }
 
     /// At this hook a packet is known to be for this host, in one piece.

@@ -35,22 +35,38 @@ pub fn drops(socket: &mut Socket) -> Result<BTreeMap<String, u64>, KernelError> 
             Ok(())
         },
     );
+    or_nothing(read)
+}
+
+/// Nothing, where there is no table or no set of that name.
+fn or_nothing<T: Default>(read: Result<T, KernelError>) -> Result<T, KernelError> {
     match read {
         Err(KernelError::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => {
-            Ok(BTreeMap::new())
+            Ok(T::default())
         }
         read => read,
     }
 }
 
-/// Reads what came out of tunnels and was let in, as packets and bytes since its element was added, by where it came from.
+/// What came out of tunnels from one origin and was let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Received {
+    /// From where, and who sent it.
+    pub origin: Origin,
+    /// Inner packets, since the origin is known.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Reads what came out of tunnels and was let in, by where it came from.
 ///
 /// # Errors
 /// [`KernelError`]. Where there is no table of ours nothing came.
-pub fn received(socket: &mut Socket) -> Result<Vec<(Origin, [u64; 2])>, KernelError> {
+pub fn received(socket: &mut Socket) -> Result<Vec<Received>, KernelError> {
     let mut all = Vec::new();
-    let sets =
-        dump(socket, "dump of our nftables sets", (NFT_MSG_GETSET, NFPROTO_INET), own_table, elements::set)?;
+    let head = (NFT_MSG_GETSET, NFPROTO_INET);
+    let sets = or_nothing(dump(socket, "dump of our nftables sets", head, own_table, elements::set))?;
     let of_origins = |shape: Option<_>| shape.is_some_and(|(_, kind)| kind == SetKind::Origins);
     for (name, _) in sets.into_iter().filter(|(_, shape)| of_origins(*shape)) {
         let write = |body: &mut Body<'_>| {
@@ -63,13 +79,9 @@ pub fn received(socket: &mut Socket) -> Result<Vec<(Origin, [u64; 2])>, KernelEr
             "dump of nftables set elements",
             head,
             write,
-            |all: &mut Vec<(Origin, [u64; 2])>, message| elements::counted(message.payload, all),
+            |all: &mut Vec<Received>, message| elements::counted(message.payload, all),
         );
-        match read {
-            // The table is gone meanwhile.
-            Err(KernelError::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => {}
-            read => all.extend(read?),
-        }
+        all.extend(or_nothing(read)?);
     }
     Ok(all)
 }

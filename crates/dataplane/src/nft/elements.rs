@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Mac, Prefix};
 
+use super::counters::Received;
 use super::decode::{expression, find, head, long, need, number};
 use super::expression::PADDED_MAC;
 use super::ruleset::{Elements, Origin, SetKind};
@@ -71,16 +72,16 @@ pub fn elements(payload: &[u8], into: &mut Vec<RawElement>) -> Result<(), Malfor
     })
 }
 
-/// Reads a part of the list of a set of [`SetKind::Origins`]: those that we write, with what each has counted, as packets and bytes.
+/// Reads a part of the list of a set of [`SetKind::Origins`]: those that we write, with what each has counted.
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn counted(payload: &[u8], into: &mut Vec<(Origin, [u64; 2])>) -> Result<(), Malformed> {
+pub fn counted(payload: &[u8], into: &mut Vec<Received>) -> Result<(), Malformed> {
     each(payload, |item| {
         let counter = find(item, NFTA_SET_ELEM_EXPR)?.map(expression).transpose()?;
         let Some(("counter", counter)) = counter else { return Ok(()) };
-        let counts = [long(counter, NFTA_COUNTER_PACKETS)?, long(counter, NFTA_COUNTER_BYTES)?];
-        into.extend(origin(&element(item)?).map(|origin| (origin, counts)));
+        let (packets, bytes) = (long(counter, NFTA_COUNTER_PACKETS)?, long(counter, NFTA_COUNTER_BYTES)?);
+        into.extend(origin(&element(item)?).map(|origin| Received { origin, packets, bytes }));
         Ok(())
     })
 }

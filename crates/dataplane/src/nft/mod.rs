@@ -29,7 +29,7 @@ mod text;
 pub mod transaction;
 mod uapi;
 
-pub use counters::{drops, received};
+pub use counters::{Received, drops, received};
 pub use diff::diff;
 pub use early::early_source_nat;
 pub use expression::Digest;

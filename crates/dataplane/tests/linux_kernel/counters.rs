@@ -29,6 +29,7 @@ fn packets_that_rules_of_ours_dropped_are_counted_by_what_the_rules_say() {
     in_namespace(|| {
         let mut counters = Counters::open().unwrap();
         assert!(counters.drops().unwrap().is_empty(), "without a table nothing was dropped");
+        assert!(counters.received().unwrap().is_empty(), "and nothing came");
         let rules = "
             table inet causeway {
                 chain c {

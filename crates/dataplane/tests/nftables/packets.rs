@@ -157,9 +157,8 @@ fn what_is_let_in_is_counted_once_by_where_it_came_from() {
     bed.node.converge(Some(Node::default().ruleset()));
     let counted = |sources: &str| {
         let all = bed.node.call(|| nft::received(&mut socket()).expect("counters"));
-        let of =
-            |sources| all.iter().find(|(origin, _)| origin.sources == sources).map(|(_, counts)| *counts);
-        of(prefix(sources)).expect("an origin")
+        let found = all.iter().find(|one| one.origin.sources == prefix(sources)).expect("an origin");
+        [found.packets, found.bytes]
     };
     assert_eq!(counted("10.2.0.0/16"), [0, 0]);
     let wait = Duration::from_millis(200);

@@ -189,6 +189,27 @@ fn pods_that_answer_their_own_node_only_are_dropped_all_or_kept_apart_one_by_one
 }
 
 #[test]
+fn pods_that_answer_their_node_and_not_their_gateway_are_told() {
+    let in_one_cluster = |answered: [i64; 2]| {
+        let mut evidence = healthy();
+        evidence.nodes[1].id = "a/n2".parse().unwrap();
+        for node in &mut evidence.nodes {
+            node.asked.targets.iter_mut().for_each(|target| target.cluster = "a".to_owned());
+            let answer = node.answer.as_mut().unwrap();
+            answer.paths.iter_mut().for_each(|path| path.cluster = "a".to_owned());
+            answer.heard.iter_mut().for_each(|heard| heard.cluster = "a".to_owned());
+        }
+        let to_pods = |path: &&mut PathEvidence| path.kind == PathKind::Pod && path.node == "n2";
+        let paths = answer(&mut evidence, 0).paths.iter_mut().filter(to_pods);
+        paths.zip(answered).for_each(|(path, answered)| path.answered = answered);
+        evidence
+    };
+    expect(&in_one_cluster([0, 0]), Cause::CniPath, "a/n1 → a/n2");
+    // A policy may keep one apart.
+    assert_eq!(diagnose(&in_one_cluster([10, 0])), []);
+}
+
+#[test]
 fn what_a_node_says_of_itself_explains_its_paths() {
     for (kind, cause) in [
         (ObstacleKind::StrictReversePathFilter, Cause::ReversePathFilter),
@@ -243,6 +264,14 @@ fn a_target_that_was_not_asked_is_judged_by_this_end_alone() {
     expect(&alone(dead([0, 0], [0, 0])), Cause::UdpBlocked, "a/n1 ↔ b/n2");
     expect(&alone(dead([40, 0], [10, 0])), Cause::OneDirection, "a/n1 → b/n2");
     expect(&alone(dead([40, 0], [0, 0])), Cause::NodeFirewall, "a/n1");
+    // What a gateway sends for a node behind it comes from the gateway's address. That this node drops explains it.
+    let mut behind = alone(dead([40, 0], [0, 0]));
+    let inner = DiagnosisTarget { node: "n3".to_owned(), ..target(1) };
+    let path = PathEvidence { node: "n3".to_owned(), ..path(1, PathKind::Underlay, &inner.underlay[0]) };
+    let silent = PathEvidence { kind: PathKind::Overlay, answered: 0, full_answered: 0, ..path.clone() };
+    behind.nodes[0].asked.targets.insert(0, inner);
+    answer(&mut behind, 0).paths.extend([path, silent]);
+    expect(&behind, Cause::NodeFirewall, "a/n1");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::fault::{Action, Fault};
 use crate::lab::{Lab, Programs, Stream};
 use crate::probe::plan::CheckOptions;
 use crate::probe::stream::{StreamOptions, StreamReport};
-use crate::topology::Topology;
+use crate::topology::{Cluster, Topology};
 
 const TOPOLOGY: &str = include_str!("../../topologies/demo.yaml");
 
@@ -76,6 +76,12 @@ fn describe(topology: &Topology) {
         let cni = format!("{:?}", cluster.cni.kind).to_lowercase();
         let (name, nodes) = (&cluster.name, cluster.nodes.len());
         println!("{name}: {mode}, CNI {cni}, {nodes} nodes, {pods} pods in {}", cidrs.join(" and "));
+        let same = |other: &&Cluster| other.name != *name && other.pod_cidrs == cluster.pod_cidrs;
+        if let Some(other) = topology.clusters.iter().find(same)
+            && !cluster.spec["globalCIDRs"].is_null()
+        {
+            println!("    the same as {}, so others see these pods under a global CIDR", other.name);
+        }
     }
 }
 
@@ -173,7 +179,7 @@ fn gateway_dies(lab: &Lab) -> Result<bool> {
     let (hit, spared) = (finish(hit)?, finish(spared)?);
     println!("by way of the gateways:");
     show(&through, &hit);
-    println!("elsewhere:");
+    println!("elsewhere, of which nothing may be lost:");
     show(&elsewhere, &spared);
     Ok(report.is_fine() && spared.iter().all(|r| r.lost() == 0 && r.broken_connections() == 0))
 }

@@ -239,9 +239,61 @@ fn to_an_internal_node(lab: &Lab, family: Family) -> Vec<Case> {
     ]
 }
 
+/// What a gateway gets, over both overlays; an honest one first.
+fn to_a_gateway(lab: &Lab, family: Family) -> Vec<Case> {
+    let bridge = honest(lab, BRIDGE, "b/n1", "c/gw", ("b/n1/p1", family));
+    let local = honest(lab, LOCAL, "c/in", "c/gw", ("c/in/p1", family));
+    let (strange, elsewhere) = match family {
+        Family::V4 => ("192.0.2.7", "192.0.2.8"),
+        Family::V6 => ("2001:db8::7", "2001:db8::8"),
+    };
+    let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
+    let (own, remote) = (pod(lab, "c/in/p1", family), pod(lab, "a/n1/p1", family));
+    vec![
+        ("what another cluster sends", bridge.clone(), Fate::Delivered),
+        ("what an own node sends", local.clone(), Fate::Delivered),
+        (
+            "an own source out of another cluster",
+            Forged { inner_from: own, ..bridge.clone() },
+            dropped("foreign inner source"),
+        ),
+        (
+            "transit from cluster to cluster",
+            Forged { inner_to: remote, ..bridge.clone() },
+            dropped("foreign inner destination"),
+        ),
+        (
+            "a node of another cluster as an own one",
+            honest(lab, LOCAL, "b/n1", "c/gw", ("b/n1/p1", family)),
+            dropped("unknown VTEP"),
+        ),
+        (
+            "an own node as one of another cluster",
+            honest(lab, BRIDGE, "c/in", "c/gw", ("b/n1/p1", family)),
+            dropped("unknown VTEP"),
+        ),
+        ("the other VNI from outside", Forged { vni: LOCAL.1, ..bridge }, dropped("wrong VNI")),
+        ("the other VNI from inside", Forged { vni: BRIDGE.1, ..local.clone() }, dropped("wrong VNI")),
+        (
+            "a source of nobody from inside",
+            Forged { inner_from: address(strange), ..local.clone() },
+            dropped("foreign inner source"),
+        ),
+        (
+            "a destination of nobody from inside",
+            Forged { inner_to: address(elsewhere), ..local },
+            dropped("foreign inner destination"),
+        ),
+    ]
+}
+
 /// The nodes that are sent to, with what each gets.
-fn all_cases(lab: &Lab, family: Family) -> [(&'static str, Vec<Case>); 2] {
-    [("a/n1", to_a_node(lab, family)), ("c/in", to_an_internal_node(lab, family))]
+fn all_cases(lab: &Lab, family: Family) -> [(&'static str, Vec<Case>); 3] {
+    [
+        ("a/n1", to_a_node(lab, family)),
+        ("c/in", to_an_internal_node(lab, family)),
+        ("c/gw", to_a_gateway(lab, family)),
+    ]
 }
 
 #[test]
@@ -327,5 +379,34 @@ fn each_of_those_rules_is_what_keeps_its_packets_out() {
             let put_back = "{ echo delete table inet causeway; cat /run/kept.nft; } | nft -f -";
             in_bed(&lab, node, &["sh", "-ec", put_back]);
         }
+    }
+}
+
+/// What lets packets to pods in asks who sent them. Without that question, pods get those of nobody.
+#[test]
+fn the_origin_in_an_accept_is_what_keeps_foreign_sources_out() {
+    let lab = well("origins", BED);
+    for family in Family::BOTH {
+        let cases = to_a_node(&lab, family);
+        let (_, packet, fate) =
+            &cases.iter().find(|(what, ..)| *what == "an inner source of nobody").unwrap();
+        assert_fate(&lab, "before", "a/n1", packet, fate);
+        lab.node("a/n1").unwrap().agent(Action::Stop).unwrap();
+        let (ip, set) = if family == Family::V4 { ("ip", "@origins4") } else { ("ip6", "@origins6") };
+        let asked = format!("{ip} saddr . ether saddr {set} ");
+        let table =
+            in_bed(&lab, "a/n1", &["nft", "-a", "list", "chain", "inet", "causeway", "raw_prerouting"]);
+        let rule =
+            table.lines().find(|line| line.contains(&asked) && line.contains("this node's pods")).unwrap();
+        let (rule, handle) = rule.trim().split_once(" # handle ").unwrap();
+        let loosened = rule.split(" comment ").next().unwrap().replace(&asked, "");
+        let replace = format!("nft 'replace rule inet causeway raw_prerouting handle {handle} {loosened}'");
+        in_bed(&lab, "a/n1", &["sh", "-ec", &replace]);
+        assert_fate(&lab, "without the question", "a/n1", packet, &Fate::Delivered);
+        lab.node("a/n1").unwrap().agent(Action::Start).unwrap();
+        eventually("the agent to put it right", || {
+            let table = in_bed(&lab, "a/n1", &["nft", "list", "chain", "inet", "causeway", "raw_prerouting"]);
+            if table.matches("this node's pods").count() == 2 { Ok(()) } else { Err(table) }
+        });
     }
 }

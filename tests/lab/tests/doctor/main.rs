@@ -235,6 +235,18 @@ fn a_rule_that_drops_what_is_forwarded_is_named() {
 }
 
 #[test]
+fn a_gateway_that_the_cni_brings_to_no_pods_of_another_node_is_named() {
+    let lab = well(
+        "doctor-cni",
+        "clusters: [{name: a, nodes: 1}, {name: b, spec: {mode: Gateway, gateways: {count: 1, nodeSelector: {matchLabels: {edge: \"\"}}}}, nodes: [{name: gw, labels: {edge: \"\"}}, {name: in}]}]",
+    );
+    for (ip, route) in [("ip", "10.2.1.0/24"), ("ip -6", "fd10:2:0:1::/64")] {
+        on(&lab, "b/gw", &format!("{ip} route del {route}"));
+    }
+    names(&lab, "CW1209", &["b/gw → b/in"]);
+}
+
+#[test]
 fn a_pod_that_a_policy_keeps_apart_is_named() {
     let lab = well("doctor-policy", "clusters: [{name: a, nodes: 1}, {name: b, nodes: [{pods: 2}]}]");
     let pod = lab.address("a/n1", "b/n1/p1", causeway_model::Family::V4).unwrap();
@@ -324,6 +336,10 @@ fn a_chain_that_masquerades_ahead_of_ours_is_named() {
         "nft add table ip other && nft add chain ip other p '{ type nat hook postrouting priority 50; }' && nft add rule ip other p oifname vx-bridge masquerade",
     );
     names(&lab, "CW1205", &["a/n1"]);
+    // As the cause says to mend it.
+    on(&lab, "a/n1", "nft 'insert rule ip other p oifname \"vx-*\" return'");
+    let (exit, said) = doctor(&lab);
+    assert_eq!(exit, Some(0), "{said:#}");
 }
 
 #[test]

@@ -118,6 +118,8 @@ fn what_the_kernel_counts_is_told(lab: &Lab) {
     const DROPS: &str = "causeway_firewall_dropped_packets_total{reason=\"unknown VTEP\"}";
     const SENT: &str =
         "causeway_device_packets_total{device=\"vx-bridge\",encapsulation=\"vxlan\",direction=\"transmit\"}";
+    // Probes of gateways at least.
+    const CAME: &str = "causeway_link_receive_packets_total{remote=\"west\"}";
     let before = of_agent(lab, "east", "n1");
     let underlay = config(lab, "east", "n1")["spec"]["underlay"][0].as_str().unwrap().parse().unwrap();
     let packet = Forged {
@@ -136,7 +138,11 @@ fn what_the_kernel_counts_is_told(lab: &Lab) {
     eventually("drops and packets to be told", || {
         let now = of_agent(lab, "east", "n1");
         let grown = |name: &str| now[name] - before[name];
-        if grown(DROPS) >= 10.0 && grown(SENT) > 0.0 { Ok(()) } else { Err(format!("{now:?}")) }
+        if grown(DROPS) >= 10.0 && grown(SENT) > 0.0 && grown(CAME) > 0.0 {
+            Ok(())
+        } else {
+            Err(format!("{now:?}"))
+        }
     });
 }
 
