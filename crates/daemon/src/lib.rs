@@ -34,7 +34,7 @@ pub enum LogFormat {
 
 /// What is logged unless the environment says otherwise. What its watches run into is said by those who know what they
 /// are for.
-const DEFAULT: &str = "info,netlink_proto=warn,kube_runtime=off,kube_client=off";
+const DEFAULT: &str = "info,netlink_proto=warn,notify=warn,kube_runtime=off,kube_client=off";
 /// Of the one who writes this process' log lines.
 static LEVELS: OnceLock<Levels> = OnceLock::new();
 
