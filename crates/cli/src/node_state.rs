@@ -1,6 +1,8 @@
 //! The kernel state that nodes should have, and what it is derived from: the planned objects of a
 //! directory, or the plan of its facts.
 
+use std::net::IpAddr;
+
 use causeway_dataplane::desired::{HostFacts, Notice, desired};
 use causeway_dataplane::state::{Capabilities, Desired, HostAddress};
 use causeway_model::{ClusterName, LinkPlan, NodeId, NodePlan, SlicePlan, needed_slices};
@@ -79,6 +81,16 @@ impl View {
             link.findings = planned.links.get(id).map(|link| link.findings.clone()).unwrap_or_default();
         }
         View { plan, origin: Origin::Objects, stale, underlay_mtu: args.underlay_mtu }
+    }
+
+    /// The nodes of a cluster that take part.
+    pub fn nodes_of(&self, cluster: &ClusterName) -> impl Iterator<Item = &NodePlan> {
+        self.plan.nodes.values().filter(move |node| node.id.cluster == *cluster)
+    }
+
+    /// The one of them that has this underlay address.
+    pub fn node_at(&self, cluster: &ClusterName, underlay: IpAddr) -> Option<&NodePlan> {
+        self.nodes_of(cluster).find(|node| node.vtep.underlay.addresses().any(|own| own == underlay))
     }
 
     /// The plan of a node.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use causeway_dataplane::device::Overlay;
 use causeway_dataplane::nft::Hook;
 use causeway_dataplane::state::{NextHop, Vxlan};
-use causeway_model::{Family, NodeId, NodePlan};
+use causeway_model::{Family, NodePlan};
 
 use super::filter::Tracking;
 use super::visit::{Next, Visit};
@@ -51,7 +51,7 @@ impl Visit<'_, '_> {
     pub(super) fn leave_to_others(&mut self) -> Next {
         let address = self.passing.packet.destination;
         let id = self.node.id.clone();
-        if let Some(node) = self.own_node_at(address) {
+        if let Some(node) = self.walker.view.node_at(&id.cluster, address).map(|node| node.id.clone()) {
             self.note(
                 Kind::Route,
                 format!("none in our table; the network between the nodes leads to {node}"),
@@ -68,12 +68,6 @@ impl Visit<'_, '_> {
             return lost;
         }
         self.deliver_by_cni()
-    }
-
-    /// The node of the own cluster that has this underlay address.
-    fn own_node_at(&self, address: IpAddr) -> Option<NodeId> {
-        let mut own = self.walker.view.plan.nodes.values().filter(|n| n.id.cluster == self.node.id.cluster);
-        own.find(|node| node.vtep.underlay.addresses().any(|own| own == address)).map(|node| node.id.clone())
     }
 
     fn deliver_by_cni(&mut self) -> Next {
@@ -122,8 +116,10 @@ impl Visit<'_, '_> {
     /// Whether nodes of this cluster have pod CIDRs of their own, of the family of `address`.
     fn nodes_own_pods(&self, address: IpAddr) -> bool {
         let family = Family::of(address);
-        let mut own = self.walker.view.plan.nodes.values().filter(|n| n.id.cluster == self.node.id.cluster);
-        own.any(|node| node.local_pods.iter().any(|prefix| prefix.family() == family))
+        self.walker
+            .view
+            .nodes_of(&self.node.id.cluster)
+            .any(|node| node.local_pods.iter().any(|prefix| prefix.family() == family))
     }
 
     /// What is to be said of a packet that no tunnel brought here.

@@ -97,9 +97,8 @@ pub fn place(inventory: &Inventory, view: &View, source: &Source, to: IpAddr) ->
             // What Linux chooses: the source address of our route. Inside the cluster the CNI's routes count, and an
             // address of the node's own.
             let overlay = node.vtep.overlay.get(Family::of(to));
-            let own = view.plan.nodes.values().filter(|other| other.id.cluster == id.cluster);
             let is_inside = node.own.pods.iter().chain(&node.own.services).any(|prefix| prefix.contains(to))
-                || own.flat_map(|other| other.vtep.underlay.addresses()).any(|own| own == to);
+                || view.node_at(&id.cluster, to).is_some();
             let underlay = node.vtep.underlay.get(Family::of(to)).filter(|_| is_inside);
             let address = underlay.unwrap_or(overlay);
             Ok(Place { node: id.clone(), address, sender: Sender::Host })

@@ -69,19 +69,13 @@ pub fn received(socket: &mut Socket) -> Result<Vec<Received>, KernelError> {
     let sets = or_nothing(dump(socket, "dump of our nftables sets", head, own_table, elements::set))?;
     let of_origins = |shape: Option<_>| shape.is_some_and(|(_, kind)| kind == SetKind::Origins);
     for (name, _) in sets.into_iter().filter(|(_, shape)| of_origins(*shape)) {
-        let write = |body: &mut Body<'_>| {
-            write_head(body, NFPROTO_INET, 0);
+        let names = |body: &mut Body<'_>| {
             own_table(body);
             text(body, NFTA_SET_ELEM_LIST_SET, &name);
         };
-        let head = (kind(NFT_MSG_GETSETELEM), DUMP);
-        let read = socket.queries.query(
-            "dump of nftables set elements",
-            head,
-            write,
-            |all: &mut Vec<Received>, message| elements::counted(message.payload, all),
-        );
-        all.extend(or_nothing(read)?);
+        let head = (NFT_MSG_GETSETELEM, NFPROTO_INET);
+        let read = dump(socket, "dump of nftables set elements", head, names, elements::counted);
+        all.extend(or_nothing(read)?.into_iter().flatten());
     }
     Ok(all)
 }

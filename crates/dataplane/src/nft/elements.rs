@@ -76,14 +76,16 @@ pub fn elements(payload: &[u8], into: &mut Vec<RawElement>) -> Result<(), Malfor
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn counted(payload: &[u8], into: &mut Vec<Received>) -> Result<(), Malformed> {
+pub fn counted(payload: &[u8]) -> Result<Vec<Received>, Malformed> {
+    let mut counted = Vec::new();
     each(payload, |item| {
         let counter = find(item, NFTA_SET_ELEM_EXPR)?.map(expression).transpose()?;
         let Some(("counter", counter)) = counter else { return Ok(()) };
         let (packets, bytes) = (long(counter, NFTA_COUNTER_PACKETS)?, long(counter, NFTA_COUNTER_BYTES)?);
-        into.extend(origin(&element(item)?).map(|origin| Received { origin, packets, bytes }));
+        counted.extend(origin(&element(item)?).map(|origin| Received { origin, packets, bytes }));
         Ok(())
-    })
+    })?;
+    Ok(counted)
 }
 
 fn each(

@@ -130,6 +130,19 @@ fn assert_fate(lab: &Lab, what: &str, node: &str, packet: &Forged, fate: &Fate) 
     assert!(*fate == Fate::Delivered || grown()[&Fate::Delivered] == 0, "{what}: some were delivered");
 }
 
+fn dropped(comment: &str) -> Fate {
+    Fate::Dropped(comment.to_owned())
+}
+
+/// Addresses that nobody has: one to send from, one to send to.
+fn nobodies(family: Family) -> [IpAddr; 2] {
+    match family {
+        Family::V4 => ["192.0.2.7", "192.0.2.8"],
+        Family::V6 => ["2001:db8::7", "2001:db8::8"],
+    }
+    .map(address)
+}
+
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -139,14 +152,10 @@ type Case = (&'static str, Forged, Fate);
 
 /// What a node of a P2P cluster gets that is linked to a P2P cluster and to a Gateway cluster; the honest ones first.
 fn to_a_node(lab: &Lab, family: Family) -> Vec<Case> {
-    let (strange, own, elsewhere) = match family {
-        Family::V4 => ("192.0.2.7", "a/n2/p1", "192.0.2.8"),
-        Family::V6 => ("2001:db8::7", "a/n2/p1", "2001:db8::8"),
-    };
+    let [strange, elsewhere] = nobodies(family);
     let base = honest(lab, BRIDGE, "b/n1", "a/n1", ("b/n1/p1", family));
     let gateway = honest(lab, BRIDGE, "c/gw", "a/n1", ("c/in/p1", family));
     let router = address("192.0.2.9");
-    let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
     vec![
         ("what a VTEP sends", base.clone(), Fate::Delivered),
         ("what a gateway sends", gateway, Fate::Delivered),
@@ -165,12 +174,12 @@ fn to_a_node(lab: &Lab, family: Family) -> Vec<Case> {
         ("a VNI of nobody", Forged { vni: 0xff_ff_ff, ..base.clone() }, dropped("wrong VNI")),
         (
             "an inner source of nobody",
-            Forged { inner_from: address(strange), ..base.clone() },
+            Forged { inner_from: strange, ..base.clone() },
             dropped("foreign inner source"),
         ),
         (
             "an inner source of the own cluster",
-            Forged { inner_from: pod(lab, own, family), ..base.clone() },
+            Forged { inner_from: pod(lab, "a/n2/p1", family), ..base.clone() },
             dropped("foreign inner source"),
         ),
         (
@@ -189,7 +198,7 @@ fn to_a_node(lab: &Lab, family: Family) -> Vec<Case> {
         ),
         (
             "an inner destination of nobody",
-            Forged { inner_to: address(elsewhere), ..base.clone() },
+            Forged { inner_to: elsewhere, ..base.clone() },
             dropped("foreign inner destination"),
         ),
         (
@@ -208,11 +217,7 @@ fn to_a_node(lab: &Lab, family: Family) -> Vec<Case> {
 /// What an internal node of a Gateway cluster gets; the honest one first.
 fn to_an_internal_node(lab: &Lab, family: Family) -> Vec<Case> {
     let base = honest(lab, LOCAL, "c/gw", "c/in", ("b/n1/p1", family));
-    let nobody = match family {
-        Family::V4 => "192.0.2.8",
-        Family::V6 => "2001:db8::8",
-    };
-    let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
+    let [_, nobody] = nobodies(family);
     vec![
         ("what the own gateway passes on", base.clone(), Fate::Delivered),
         (
@@ -222,7 +227,7 @@ fn to_an_internal_node(lab: &Lab, family: Family) -> Vec<Case> {
         ),
         (
             "an inner destination of nobody",
-            Forged { inner_to: address(nobody), ..base.clone() },
+            Forged { inner_to: nobody, ..base.clone() },
             dropped("foreign inner destination"),
         ),
         ("the other overlay's VNI", Forged { vni: BRIDGE.1, ..base.clone() }, dropped("wrong VNI")),
@@ -243,11 +248,7 @@ fn to_an_internal_node(lab: &Lab, family: Family) -> Vec<Case> {
 fn to_a_gateway(lab: &Lab, family: Family) -> Vec<Case> {
     let bridge = honest(lab, BRIDGE, "b/n1", "c/gw", ("b/n1/p1", family));
     let local = honest(lab, LOCAL, "c/in", "c/gw", ("c/in/p1", family));
-    let (strange, elsewhere) = match family {
-        Family::V4 => ("192.0.2.7", "192.0.2.8"),
-        Family::V6 => ("2001:db8::7", "2001:db8::8"),
-    };
-    let dropped = |comment: &str| Fate::Dropped(comment.to_owned());
+    let [strange, elsewhere] = nobodies(family);
     let (own, remote) = (pod(lab, "c/in/p1", family), pod(lab, "a/n1/p1", family));
     vec![
         ("what another cluster sends", bridge.clone(), Fate::Delivered),
@@ -276,12 +277,12 @@ fn to_a_gateway(lab: &Lab, family: Family) -> Vec<Case> {
         ("the other VNI from inside", Forged { vni: BRIDGE.1, ..local.clone() }, dropped("wrong VNI")),
         (
             "a source of nobody from inside",
-            Forged { inner_from: address(strange), ..local.clone() },
+            Forged { inner_from: strange, ..local.clone() },
             dropped("foreign inner source"),
         ),
         (
             "a destination of nobody from inside",
-            Forged { inner_to: address(elsewhere), ..local },
+            Forged { inner_to: elsewhere, ..local },
             dropped("foreign inner destination"),
         ),
     ]
