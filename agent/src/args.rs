@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causeway_daemon::LogFormat;
 use causeway_model::{ClusterName, NodeName};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Programs this node's kernel from its NodeConfig, ClusterLinks and PeerSlices.
 #[derive(Debug, Parser)]
@@ -63,12 +63,26 @@ pub struct RunArgs {
     /// sends none, and no gateway is taken out of use.
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
     pub probe_interval: Duration,
+    /// Whether packets of settled connections between pods here and in other clusters pass by the host's IP layer.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub fast_path: FastPath,
     /// Converge once, then exit: 0 if the kernel is as it should be, else 1.
     #[arg(long)]
     pub once: bool,
     /// Print the steps that would be taken, take none, and exit.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// When to use the fast path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum FastPath {
+    /// Where connection tracking takes TCP's sequence numbers as they come (sysctl net.netfilter.nf_conntrack_tcp_be_liberal,
+    /// kube-proxy's conntrack.tcpBeLiberal), the pods are behind a bridge, and the kernel is able to.
+    #[default]
+    Auto,
+    /// On no account.
+    Never,
 }
 
 /// Shortest and longest time between probes: below, they say more about this host than about the

@@ -68,8 +68,18 @@ pub struct Pass {
     pub peers: usize,
     /// Routes.
     pub routes: usize,
+    /// Whether there is a fast path.
+    pub fast_path: bool,
     /// What changes matter from now on.
     pub interests: Interests,
+}
+
+impl Pass {
+    /// Steps taken, without those of the fast path, which follows pods that come and go.
+    pub fn steps_of_plan(&self) -> usize {
+        let of_pods = self.kinds.get(Step::FAST_PATH).copied().unwrap_or(0);
+        self.steps.saturating_sub(usize::try_from(of_pods).unwrap_or(usize::MAX))
+    }
 }
 
 /// Why a pass left the kernel other than it should be. The kernel is whole in any case: each step
@@ -215,6 +225,7 @@ pub fn converge<K: Kernel>(
                     .collect(),
                 peers: desired.fdb.len(),
                 routes: desired.routes.len(),
+                fast_path: desired.fast_path.is_some(),
                 left_out: left_out(&desired.carriers, &observed),
                 carriers: desired.carriers,
                 interests: interests(&observed),

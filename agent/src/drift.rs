@@ -118,10 +118,11 @@ fn lock(monitor: &Mutex<Monitor>) -> MutexGuard<'_, Monitor> {
     monitor.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells of each change of a sysctl that may be ours. A few short files, twice a second.
+/// Tells of each change of a sysctl that may be ours, or that we go by. A few short files, twice a second.
 fn compare_sysctls(shared: &Shared) {
-    let paths: Vec<PathBuf> =
-        sysctls::all([]).iter().map(|sysctl| Path::new("/proc/sys").join(&sysctl.0)).collect();
+    let ours = sysctls::all([]);
+    let paths = ours.iter().map(|sysctl| sysctl.0.as_str()).chain([sysctls::LIBERAL_TRACKING]);
+    let paths: Vec<PathBuf> = paths.map(|path| Path::new("/proc/sys").join(path)).collect();
     let read = || -> Vec<Option<Vec<u8>>> { paths.iter().map(|path| fs::read(path).ok()).collect() };
     let mut before = read();
     loop {

@@ -14,7 +14,7 @@ use causeway_metrics::{Metrics, Program};
 use causeway_model::{NodeId, NodeName};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::args::{CleanupArgs, ExamineArgs, RunArgs};
+use crate::args::{CleanupArgs, ExamineArgs, FastPath, RunArgs};
 use crate::converge::{ConvergeError, Goal, OutOfUse, Pass, converge, loss, preview};
 use crate::drift::{Drift, Interests};
 use crate::examination::{Examination, alone, left_to_do, obstacles};
@@ -92,6 +92,12 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let mut source = open_source(&args, &node, &health, &metrics).await?;
     let mut restore = open_restore(&args.state_dir)?;
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
+    match args.fast_path {
+        FastPath::Never => kernel.forgo_fast_path(),
+        // What it asks is a change, though it leaves nothing.
+        FastPath::Auto if args.dry_run => kernel.leave_fast_path(),
+        FastPath::Auto => {}
+    }
     if args.once || args.dry_run {
         return once(&args, &node, &mut source, &mut kernel, &mut restore).await;
     }
@@ -204,6 +210,7 @@ async fn once(
 pub fn cleanup(args: &CleanupArgs) -> Result<(), RunError> {
     let mut restore = open_restore(&args.state_dir)?;
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
+    kernel.leave_fast_path();
     if args.dry_run {
         return print_steps(&mut kernel, Goal::Nothing, &restore);
     }
@@ -230,6 +237,7 @@ pub fn examine(args: &ExamineArgs) -> Result<(), RunError> {
     };
     let Known::Plan(inputs) = plans.known() else { return Err(RunError::NoPlan(args.node.to_string())) };
     let mut kernel = LinuxKernel::open(causeway_dataplane::desired::sysctls::all([]))?;
+    kernel.leave_fast_path();
     let steps = preview(&mut kernel, Goal::Plan(inputs, OutOfUse::LeftOut), &Restore::unknown())?;
     let diagnosis = alone(inputs, left_to_do(&steps));
     let text = serde_json::to_string_pretty(&diagnosis).map_err(io::Error::other);
@@ -248,7 +256,7 @@ fn print_steps(kernel: &mut LinuxKernel, goal: Goal<'_>, restore: &Restore) -> R
 }
 
 fn log(pass: Pass) {
-    if pass.steps > 0 {
+    if pass.steps_of_plan() > 0 {
         let took_ms = pass.took.as_millis() as u64;
         tracing::info!(
             steps = pass.steps,

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use causeway_api::LinkState;
 use causeway_dataplane::KernelError;
 use causeway_dataplane::counters::{Counters, Traffic};
-use causeway_dataplane::nft::{Origin, Received};
+use causeway_dataplane::nft::{Origin, Received, TableKind};
 use causeway_metrics::catalogue::{
-    DEVICE_BYTES, DEVICE_DROPS, DEVICE_ERRORS, DEVICE_PACKETS, FAILOVERS, FIREWALL_DROPS, GATEWAYS,
-    GATEWAYS_IMPAIRED, LINK_BYTES, LINK_JITTER, LINK_LOST, LINK_PACKETS, LINK_RTT, LINK_UP, PEERS,
+    DEVICE_BYTES, DEVICE_DROPS, DEVICE_ERRORS, DEVICE_PACKETS, FAILOVERS, FAST_PATH, FIREWALL_DROPS,
+    GATEWAYS, GATEWAYS_IMPAIRED, LINK_BYTES, LINK_JITTER, LINK_LOST, LINK_PACKETS, LINK_RTT, LINK_UP, PEERS,
     RECONCILE_DURATION, RECONCILE_ERRORS, RECONCILE_REPAIRS, RECONCILE_STEPS, RECONCILE_SUCCESS, ROUTES,
     RTT_BOUNDS,
 };
@@ -82,10 +82,11 @@ impl Telemetry {
                     self.metrics.add(&RECONCILE_STEPS, &[kind], *steps);
                 }
                 if was_in_force {
-                    self.metrics.add(&RECONCILE_REPAIRS, &[], pass.steps as u64);
+                    self.metrics.add(&RECONCILE_REPAIRS, &[], pass.steps_of_plan() as u64);
                 }
                 self.metrics.set(&PEERS, &[], pass.peers as f64);
                 self.metrics.set(&ROUTES, &[], pass.routes as f64);
+                self.metrics.set(&FAST_PATH, &[], f64::from(u8::from(pass.fast_path)));
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 self.metrics.set(&RECONCILE_SUCCESS, &[], now.as_secs_f64());
             }
@@ -210,11 +211,11 @@ fn put_traffic(page: &mut Page, sums: &BTreeMap<ClusterName, Traffic>) {
     }
 }
 
-/// What came from each cluster since the agent looked first. The kernel counts by origin, and one that is gone takes its count with it: of
+/// What came from each cluster, as far as the kernel had counted it when the agent looked first, and since. The kernel counts by origin, and one that is gone takes its count with it: of
 /// a sum that fell, Prometheus would count all that is left once more.
 #[derive(Default)]
 struct Sums {
-    last: BTreeMap<Origin, Traffic>,
+    last: BTreeMap<(TableKind, Origin), Traffic>,
     by_remote: BTreeMap<ClusterName, Traffic>,
 }
 
@@ -223,13 +224,13 @@ impl Sums {
     fn add(&mut self, received: &[Received], remotes: &[(Prefix, ClusterName)]) {
         self.by_remote.retain(|cluster, _| remotes.iter().any(|(_, remote)| remote == cluster));
         let last = std::mem::take(&mut self.last);
-        for Received { origin, packets, bytes } in received {
+        for Received { table, origin, packets, bytes } in received {
             let now = Traffic { packets: *packets, bytes: *bytes, ..Traffic::default() };
-            self.last.insert(*origin, now);
+            self.last.insert((*table, *origin), now);
             let remote = remotes.iter().find(|(prefix, _)| prefix.overlaps(&origin.sources));
             let Some((_, remote)) = remote else { continue };
             // One that counts less than before was added anew.
-            let before = last.get(origin).filter(|before| before.packets <= now.packets);
+            let before = last.get(&(*table, *origin)).filter(|before| before.packets <= now.packets);
             let before = before.copied().unwrap_or_default();
             let sum = self.by_remote.entry(remote.clone()).or_default();
             sum.packets += now.packets - before.packets;
@@ -261,11 +262,13 @@ mod tests {
     #[test]
     fn what_came_from_several_prefixes_of_a_cluster_is_summed_up_and_never_falls() {
         let prefix = |text: &str| text.parse::<Prefix>().unwrap();
-        let came = |sources: &str, packets: u64| Received {
+        let came_by = |table: TableKind, sources: &str, packets: u64| Received {
+            table,
             origin: Origin { sources: prefix(sources), senders: prefix("198.18.1.0/24") },
             packets,
             bytes: packets * 100,
         };
+        let came = |sources: &str, packets: u64| came_by(TableKind::Inet, sources, packets);
         let [west, north]: [ClusterName; 2] = ["west", "north"].map(|name| name.parse().unwrap());
         let remotes = ["10.2.0.0/16", "10.3.0.0/16", "fd00:2::/64"].map(|text| (prefix(text), west.clone()));
         let remotes = [&remotes[..], &[(prefix("10.4.0.0/16"), north)]].concat();
@@ -284,6 +287,11 @@ mod tests {
         // One is taken apart, another is added anew.
         assert_eq!(after(&[came("10.2.0.0/16", 1), came("fd00:2::/64", 2)]), of_west(8));
         assert_eq!(after(&[]), of_west(8));
+        // What takes the fast path is counted apart.
+        let both = |slow, fast| [came("10.2.0.0/16", slow), came_by(TableKind::Netdev, "10.2.0.0/16", fast)];
+        assert_eq!(after(&both(10, 1000)), of_west(1018));
+        assert_eq!(after(&both(10, 1000)), of_west(1018));
+        assert_eq!(after(&both(11, 1002)), of_west(1021));
     }
 
     fn tally() -> Tally {

@@ -21,7 +21,7 @@ the same round, and what is shown is the median of all rounds with its 95 % inte
 * Beside each section a fixed piece of work is measured: multiplications, reads of memory at random places, fresh memory. Where it takes plainly \
 longer than on the machine that bounds in seconds are for, such a bound is not judged unless it holds.
 * The same layout is measured under two names. If that quotient is off by more than 2 %, or the machine is too busy, bounds of quotients are not judged.
-* Connection tracking is on in every node, with kube-proxy's rules and a CNI's.
+* Connection tracking is on in every node, with kube-proxy's rules and a CNI's; it takes TCP's sequence numbers as they come, as with kube-proxy's `conntrack.tcpBeLiberal`, so that Causeway's P2P nodes have a fast path, but for the layout that is to have none.
 * The machine has no wire in between: a tunnel's cost is all that there is to see, and quotients are larger than between machines. The \
 difference in microseconds stands beside each.
 ";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use causeway_dataplane::nft::Change;
+use causeway_dataplane::nft::{Change, TableKind};
 use causeway_dataplane::{Observed, Step};
 
 /// How long an agent that starts waits for the API server before it takes the last known state. An API
@@ -57,6 +57,8 @@ pub fn first_loss<'s>(steps: &'s [Step], observed: &Observed) -> Option<&'s Step
         Step::ReplaceFdb(device, mac, _) => observed.fdb.get(&(*device, *mac)).is_some(),
         Step::ReplaceNeighbour(device, address, _) => observed.neighbours.get(&(*device, *address)).is_some(),
         Step::ReplaceRoute(prefix, metric, _) => observed.routes.get(&(*prefix, *metric)).is_some(),
+        // It follows from the pods of the host, and whatever it lacks goes the long way.
+        Step::Firewall(transaction) if transaction.table() == TableKind::Netdev => false,
         Step::Firewall(transaction) => transaction.changes().iter().any(takes_away),
         Step::SetDevice(..)
         | Step::SetMac(..)

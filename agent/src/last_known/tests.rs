@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 
 use causeway_api::{API_VERSION, Object};
-use causeway_dataplane::nft::{Change, Transaction};
+use causeway_dataplane::nft::{Change, TableKind, Transaction};
 use causeway_dataplane::state::{Hop, Route};
 use causeway_dataplane::table::Table;
 use causeway_dataplane::{Device, Observed, Step};
@@ -242,6 +242,11 @@ fn a_step_that_takes_away_or_changes_what_is_there_is_a_loss() {
 
     assert_eq!(first_loss(&[add.clone(), replace.clone()], &nothing), None);
     assert_eq!(first_loss(&[add.clone(), replace.clone()], &there), Some(&replace));
+    // Ports of pods come and go while nobody looks.
+    let of_pods =
+        vec![Change::FlushChain("from_pods".to_owned()), Change::DeleteChain("from_pods".to_owned())];
+    let of_pods = Step::Firewall(Transaction::of(TableKind::Netdev, of_pods).unwrap());
+    assert_eq!(first_loss(&[of_pods], &nothing), None);
     let added = Step::Firewall(Transaction::new(vec![Change::AddTable]).unwrap());
     assert_eq!(first_loss(&[added], &nothing), None);
     for loss in [

@@ -101,8 +101,21 @@ impl Agent {
         let empty = Observed {
             sysctls: settings.map(|path| (path, "0".to_owned())).collect(),
             host_addresses: node.vtep.underlay.addresses().map(address).collect(),
-            host_links: vec![HostLink { name: "eth0".to_owned(), kind: String::new(), rp_filter: 0 }],
-            capabilities: Capabilities { resilient_groups: true, ipv6: true, iptables_legacy: false },
+            host_links: vec![HostLink {
+                index: 2,
+                master: None,
+                mac: None,
+                mtu: 1500,
+                name: "eth0".to_owned(),
+                kind: String::new(),
+                rp_filter: 0,
+            }],
+            capabilities: Capabilities {
+                resilient_groups: true,
+                ipv6: true,
+                iptables_legacy: false,
+                fast_path: false,
+            },
             ..Observed::default()
         };
         let links = plan.links.into_values().filter(|link| link.id.source == id.cluster).collect();

@@ -157,6 +157,8 @@ pub struct Desired {
     pub rules: Vec<Rule>,
     /// Our nftables table; `None` removes it.
     pub firewall: Option<nft::Ruleset>,
+    /// Our nftables table of the fast path; `None` removes it.
+    pub fast_path: Option<nft::Ruleset>,
     /// Values of sysctls.
     pub sysctls: BTreeMap<Sysctl, String>,
 }
@@ -187,6 +189,14 @@ pub struct HostAddress {
 /// A link of this host that is not ours.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HostLink {
+    /// Its interface index.
+    pub index: u32,
+    /// That of the bridge or bond that it is a port of.
+    pub master: Option<u32>,
+    /// Its Ethernet address, if it has one.
+    pub mac: Option<Mac>,
+    /// Its MTU in bytes.
+    pub mtu: u32,
     /// Its name.
     pub name: String,
     /// Its kind (`vxlan`, `veth`, `bridge`, …); empty for a physical one.
@@ -205,6 +215,8 @@ pub struct Capabilities {
     pub ipv6: bool,
     /// iptables-legacy has a filter table with rules that nftables cannot reach.
     pub iptables_legacy: bool,
+    /// nftables can take packets past the IP layer, and connection tracking takes TCP's sequence numbers as they come.
+    pub fast_path: bool,
 }
 
 /// Next hops and groups that are ours in the kernel.
@@ -245,7 +257,7 @@ pub struct Observed {
     pub routes: Table<(Prefix, u32), Route<NextHopId>>,
     /// Rules with our protocol number; the same one may be there twice.
     pub rules: Vec<Rule>,
-    /// Our nftables table and the foreign chains that concern us.
+    /// Our nftables tables and the foreign chains that concern us.
     pub firewall: nft::Observed,
     /// Values of the sysctls that we set or may set, as far as they exist.
     pub sysctls: BTreeMap<Sysctl, String>,

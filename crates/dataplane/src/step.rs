@@ -57,7 +57,7 @@ pub enum Step {
 
 impl Step {
     /// What kinds of steps there are.
-    pub const KINDS: [&str; 20] = [
+    pub const KINDS: [&str; 21] = [
         "set_sysctl",
         "add_device",
         "set_device",
@@ -78,7 +78,11 @@ impl Step {
         "add_rule",
         "del_rule",
         "firewall",
+        Step::FAST_PATH,
     ];
+
+    /// The kind of what changes with the ports of a node's pods, too.
+    pub const FAST_PATH: &str = "fast_path";
 
     /// Which of them this is.
     pub fn kind(&self) -> &'static str {
@@ -102,7 +106,10 @@ impl Step {
             Step::DelRoute(..) => 16,
             Step::AddRule(..) => 17,
             Step::DelRule(..) => 18,
-            Step::Firewall(..) => 19,
+            Step::Firewall(transaction) => match transaction.table() {
+                nft::TableKind::Inet => 19,
+                nft::TableKind::Netdev => 20,
+            },
         };
         Step::KINDS[place]
     }

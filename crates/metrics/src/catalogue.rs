@@ -150,6 +150,8 @@ metrics! {
         "Forwarding entries: peers that tunnels lead to";
     ROUTES = "causeway_routes", Kind::Gauge, [], AGENT,
         "Routes of Causeway";
+    FAST_PATH = "causeway_fast_path", Kind::Gauge, [], AGENT,
+        "1 if packets of settled connections pass by the node's IP layer, 0 if not";
     LEADER = "causeway_leader", Kind::Gauge, [], MANAGERS,
         "1 if this one holds the Lease and works, 0 if it stands by";
     QUEUE_WAITING = "causeway_workqueue_depth", Kind::Gauge, [], MANAGERS,

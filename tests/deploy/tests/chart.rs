@@ -98,6 +98,7 @@ fn values_reach_the_objects_that_they_are_for() {
         "logFormat=text",
         "agent.maxUnavailable=3",
         "agent.seLinuxOptions.type=spc_t",
+        "agent.fastPath=never",
         "agent.resources.limits.memory=256Mi",
         "networkManager.replicas=3",
         "crds=false",
@@ -126,6 +127,9 @@ fn values_reach_the_objects_that_they_are_for() {
     assert_eq!(agent["template"]["spec"]["securityContext"]["seLinuxOptions"]["type"], "spc_t");
     let container = &agent["template"]["spec"]["containers"][0];
     assert_eq!(container["resources"]["limits"]["memory"], "256Mi");
+    assert!(
+        container["args"].as_array().is_some_and(|args| args.iter().any(|arg| arg == "--fast-path=never"))
+    );
     assert_eq!(objects[&key("Deployment", "causeway-network-manager")]["spec"]["replicas"], 3);
 }
 

@@ -180,13 +180,13 @@ async fn what_is_not_installed_yet_is_named_once_and_awaited() {
     }
     names(&planner, &[definitions], &PLANNER_READS).await;
     names(&agent, &[definitions], &AGENT_READS).await;
-    let told = [&planner, &agent].map(|daemon| troubles(daemon));
+    let told = [&planner, &agent].map(troubles);
     define(&server, |definition| definition["spec"]["versions"][0]["name"] = json!("v1alpha0")).await;
     // Another version is as good as none, and no news.
     for daemon in [&mut planner, &mut agent] {
         daemon.becomes_unready(definitions).await;
     }
-    assert_eq!([&planner, &agent].map(|daemon| troubles(daemon)), told);
+    assert_eq!([&planner, &agent].map(troubles), told);
     for definition in in_folder("deploy/crds") {
         let crds: Api<kube::core::DynamicObject> = Api::all_with(admin.clone(), &crd());
         let name = definition["metadata"]["name"].as_str().unwrap();
@@ -198,7 +198,7 @@ async fn what_is_not_installed_yet_is_named_once_and_awaited() {
     for daemon in [&mut planner, &mut agent, &mut manager] {
         daemon.becomes_ready().await;
     }
-    assert_eq!([&planner, &agent].map(|daemon| troubles(daemon)), told);
+    assert_eq!([&planner, &agent].map(troubles), told);
     for daemon in [&mut planner, &mut agent, &mut manager] {
         assert!(daemon.said("no longer: ") > 0, "{}", daemon.log());
         daemon.goes_on();

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use causeway_lab::{CheckOptions, Endpoint, Lab, Programs, Topology};
@@ -28,12 +28,14 @@ const ONE_GATEWAY: &str =
 const TWO_GATEWAYS: &str =
     "cni: vxlan, spec: {mode: Gateway, gateways: {count: 2, nodeSelector: {matchLabels: {gateway: 'yes'}}}}";
 
-const CLUSTERS: [Section; 19] = [
+const CLUSTERS: [Section; 21] = [
     ("plain", 2, VXLAN),
     ("routed", 2, "cni: routed, linked: false"),
     ("east", 2, P2P),
     ("west", 1, P2P),
     ("global", 1, GLOBAL),
+    ("hooked-a", 1, P2P),
+    ("hooked-b", 1, P2P),
     ("one-a", 2, ONE_GATEWAY),
     ("one-b", 2, ONE_GATEWAY),
     ("two-a", 3, TWO_GATEWAYS),
@@ -86,13 +88,15 @@ impl Bed {
         let mut topology = Topology::parse(&lab_file(), "path.yaml")?;
         topology.name = format!("bench-path-{}", std::process::id());
         let lab = Lab::up(&program, topology.clone(), Programs::beside(&program))?;
+        let bed = Bed { lab };
+        bed.open_fast_paths(&topology)?;
         let from = |layout: &Layout| layout.ends().0.to_owned();
-        let from = [Layout::P2p, Layout::Gateway, Layout::Gateways].iter().map(from).collect();
-        let report = lab.wait_until_ready(&CheckOptions { from, ..CheckOptions::default() }, WELL)?;
+        let layouts = [Layout::P2p, Layout::HookedP2p, Layout::Gateway, Layout::Gateways];
+        let from = layouts.iter().map(from).collect();
+        let report = bed.lab.wait_until_ready(&CheckOptions { from, ..CheckOptions::default() }, WELL)?;
         if !report.is_fine() {
             bail!("the bed is not well:\n{}", report.to_table());
         }
-        let bed = Bed { lab };
         let nodes = [
             ("hand-a", "hand-b", Manner::Lean),
             ("guard-a", "guard-b", Manner::Guarded),
@@ -130,6 +134,29 @@ impl Bed {
             bail!("{} is reached under {address}, which is not meant", layout.name());
         }
         Ok(Path { from: namespace(from)?, to: namespace(layout.server())?, address })
+    }
+
+    /// Has all nodes but those of [`Layout::HookedP2p`] take TCP's sequence numbers as they come, as kube-proxy does with
+    /// `conntrack.tcpBeLiberal`: then Causeway's have a fast path where one is possible. Waits for those of
+    /// [`Layout::P2p`].
+    fn open_fast_paths(&self, topology: &Topology) -> Result<()> {
+        for (cluster, node) in
+            topology.nodes().filter(|(cluster, _)| !cluster.name.as_str().starts_with("hooked"))
+        {
+            let name = format!("{}/{}", cluster.name, node.name);
+            self.shell(&name, "sysctl -qw net.netfilter.nf_conntrack_tcp_be_liberal=1")?;
+        }
+        let end = Instant::now() + WELL;
+        for node in ["east/n1", "west/n1"] {
+            let there = ["nft", "list", "table", "netdev", "causeway"];
+            while !self.lab.exec(node, &there)?.status.success() {
+                if Instant::now() > end {
+                    bail!("{node} has no fast path");
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(())
     }
 
     /// One node of `here` straight to the one of `there`.

@@ -15,6 +15,8 @@ pub enum Layout {
     VxlanLinked,
     /// Between clusters of mode P2P.
     P2p,
+    /// The same on nodes that have no fast path.
+    HookedP2p,
     /// Between clusters of mode Gateway with one gateway each, from an internal node to an internal node.
     Gateway,
     /// The same with two gateways each.
@@ -45,13 +47,14 @@ pub struct Way {
 
 impl Layout {
     /// All of them.
-    pub const ALL: [Layout; 15] = [
+    pub const ALL: [Layout; 16] = [
         Layout::Host,
         Layout::Routed,
         Layout::Vxlan,
         Layout::VxlanAgain,
         Layout::VxlanLinked,
         Layout::P2p,
+        Layout::HookedP2p,
         Layout::HandP2p,
         Layout::GuardedP2p,
         Layout::ReferenceP2p,
@@ -72,6 +75,7 @@ impl Layout {
             Layout::VxlanAgain => "in-cluster VXLAN again",
             Layout::VxlanLinked => "in-cluster VXLAN, nodes with Causeway",
             Layout::P2p => "Causeway P2P",
+            Layout::HookedP2p => "Causeway P2P, without the fast path",
             Layout::Gateway => "Causeway Gateway",
             Layout::Gateways => "Causeway Gateway, two gateways each",
             Layout::Service => "Causeway P2P, to a Service",
@@ -92,6 +96,7 @@ impl Layout {
             Layout::Vxlan | Layout::VxlanAgain => ("plain/n1/p1", "plain/n2/p1"),
             Layout::VxlanLinked => ("east/n1/p1", "east/n2/p1"),
             Layout::P2p => ("east/n1/p1", "west/n1/p1"),
+            Layout::HookedP2p => ("hooked-a/n1/p1", "hooked-b/n1/p1"),
             Layout::Gateway => ("one-a/n2/p1", "one-b/n2/p1"),
             Layout::Gateways => ("two-a/n3/p1", "two-b/n3/p1"),
             Layout::Service => ("east/n1/p1", "west:echo"),
@@ -123,6 +128,9 @@ impl Layout {
             }
             Layout::P2p | Layout::Service => {
                 (&[&["east/n1 vx-bridge"], &["west/n1 vx-bridge"]], &["east/n1 flannel.1"])
+            }
+            Layout::HookedP2p => {
+                (&[&["hooked-a/n1 vx-bridge"], &["hooked-b/n1 vx-bridge"]], &["hooked-a/n1 flannel.1"])
             }
             Layout::GlobalCidr => {
                 (&[&["east/n1 vx-bridge"], &["global/n1 vx-bridge"]], &["east/n1 flannel.1"])

@@ -157,6 +157,8 @@ fn act(rule: &Rule, passing: &mut Passing) -> (Option<Deed>, bool) {
         },
         // The mark concerns chains of others only, and the label the choice among next hops.
         Action::ClampMss(_) | Action::ClearFlowLabel | Action::Mark | Action::Unmark => (None, true),
+        // Of the fast path, where nothing is decided anew.
+        Action::Learn(..) | Action::Encapsulate { .. } | Action::Deliver { .. } => (None, true),
     }
 }
 
@@ -189,11 +191,22 @@ fn holds(ruleset: &Ruleset, condition: &Match, passing: &Passing) -> bool {
         // Both ends have the same.
         Match::OtherVni(_) => false,
         Match::Assured => passing.tracking == Tracking::Known,
+        // Marking for the fast path apart, no rule asks for it.
+        Match::Settled => false,
         // Clamping apart, no rule asks for it.
         Match::TcpSyn => false,
         Match::Dnat => passing.translated,
         // Taking it away apart, no rule asks for it.
         Match::Marked => false,
+        // Of the fast path, where what is explained here is not decided.
+        Match::Unmarked
+        | Match::TcpGoesOn
+        | Match::Protocol(..)
+        | Match::MoreHops(_)
+        | Match::PlainHeader
+        | Match::ToMac(_)
+        | Match::LengthUpTo(..)
+        | Match::Flow(..) => false,
     }
 }
 
@@ -217,7 +230,7 @@ fn in_set(ruleset: &Ruleset, name: &str, address: IpAddr) -> bool {
             let behind = prefixes.partition_point(|prefix| prefix.first() <= address);
             behind.checked_sub(1).is_some_and(|at| prefixes[at].contains(address))
         }
-        Some(Elements::Vteps(_) | Elements::Origins(_)) | None => false,
+        Some(Elements::Vteps(_) | Elements::Origins(_) | Elements::Flows) | None => false,
     }
 }
 
@@ -266,7 +279,7 @@ mod tests {
     }
 
     fn chain(chain_type: ChainType, priority: i32, rules: Vec<Rule>) -> Chain {
-        let base = Base { chain_type, hook: Hook::Prerouting, priority };
+        let base = Base { chain_type, hook: Hook::Prerouting, priority, devices: Vec::new() };
         Chain { name: format!("at{priority}"), base, rules }
     }
 

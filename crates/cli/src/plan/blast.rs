@@ -245,6 +245,8 @@ fn compare(before: &Desired, after: &Desired) -> KernelChange {
         routes: _,
         rules,
         firewall,
+        // Follows from the host, of which nothing is known here.
+        fast_path: _,
         sysctls,
     } = before;
     KernelChange {

@@ -5,7 +5,7 @@
 //! raw_prerouting     outer: no tracking · IPv6: one path for each connection · inner: global → real, destination and source, transit untracked
 //! raw_input          outer: drop what no known VTEP sent under its own MAC, and what is of another network
 //! raw_output         outer: no tracking · IPv6: one path for each connection
-//! forward            maximum segment size · who may send into the tunnels
+//! forward            mark what may take the fast path · maximum segment size · who may send into the tunnels
 //! nat_postrouting    keep pod addresses ahead of the CNI's masquerade · bring Service replies back
 //! filter_postrouting take our mark away again · real → global
 //! ```
@@ -30,7 +30,9 @@ use causeway_model::{Families, Family, Mac, NodePlan, Prefix, PrefixSet, Role, T
 
 use crate::device::{Device, Overlay};
 use crate::nft::foreign::ForeignAccept;
-use crate::nft::{Action, Address, Base, Chain, ChainType, Hook, Match, Origin, Rule, Ruleset, Set};
+use crate::nft::{
+    Action, Address, Base, Chain, ChainType, Hook, Match, Origin, Rule, Ruleset, Set, TableKind,
+};
 use crate::state::Vxlan;
 use crate::table::Table;
 use sets::Group;
@@ -64,6 +66,8 @@ pub struct Inputs<'a> {
     pub fdb: &'a Table<(Device, Mac), IpAddr>,
     /// The least MTU in bytes that a link states, if any does.
     pub link_mtu: Option<u32>,
+    /// The families whose settled connections take the fast path.
+    pub fast: Families,
 }
 
 /// The nftables table of a node; `None` if it has no tunnels.
@@ -87,6 +91,7 @@ pub fn firewall(inputs: &Inputs<'_>) -> Option<Ruleset> {
     let crossing = inputs.devices.keys().copied().flat_map(ForeignAccept::crossing);
     let marked = builder.marks().then_some(ForeignAccept::Marked);
     Some(Ruleset {
+        kind: TableKind::Inet,
         accept_in_foreign_forward: crossing.chain(marked).collect(),
         sets: builder.sets.into_values().collect(),
         chains,
@@ -293,10 +298,18 @@ impl Builder<'_> {
             matches.extend(crosses_none.iter().cloned());
             rules.push(rule(matches, Action::Mark, "brought by the CNI"));
         }
-        // Its first packet was judged by what follows, and both that announce a segment size have passed. All that the host
-        // forwards comes here, so this comes first.
-        rules.push(rule(vec![Match::Assured], Action::Accept, "connection let through before"));
-        rules.push(rule(crosses_none, Action::Accept, "crosses no tunnel"));
+        let fast: Vec<Rule> = self.inputs.fast.iter().flat_map(|family| self.settled(family)).collect();
+        let others = rule(crosses_none, Action::Accept, "crosses no tunnel");
+        // Its first packet was judged by what follows, and both that announce a segment size have passed.
+        let known = rule(vec![Match::Assured], Action::Accept, "connection let through before");
+        // All that the host forwards comes here. Where there is a fast path, what crosses a tunnel seldom does.
+        if fast.is_empty() {
+            rules.extend([known, others]);
+        } else {
+            rules.push(others);
+            rules.extend(fast);
+            rules.push(known);
+        }
         let mtu = self.inputs.devices.values().map(|vxlan| vxlan.mtu).chain(self.inputs.link_mtu).min();
         for family in self.inputs.families.iter() {
             let size = mtu.unwrap_or(u32::MAX).saturating_sub(tcp_headers(family));
@@ -382,6 +395,22 @@ impl Builder<'_> {
         (!rules.is_empty()).then(|| chain(rules))
     }
 
+    /// What may pass by all hooks for a while, if none behind this one drops it: see [`super::fast_path`]. Not what
+    /// several nodes carry: such a flow must be free to go to another one at once. Nodes where foreign chains accept the mark have
+    /// no fast path.
+    fn settled(&mut self, family: Family) -> [Rule; 2] {
+        let pods = self.members(Group::LocalPods, family);
+        let carried = outside(self.member_set(Group::Carried, family));
+        let leaves = vec![
+            Match::Out(Overlay::Bridge),
+            Match::Source(family, pods.clone()),
+            Match::Destination(family, carried),
+            Match::Settled,
+        ];
+        let arrived = vec![Match::In(Overlay::Bridge), Match::Destination(family, pods), Match::Settled];
+        [leaves, arrived].map(|matches| rule(matches, Action::Mark, "may take the fast path"))
+    }
+
     fn global_sources(&self) -> Vec<Rule> {
         let rewrite = |family: Family| {
             self.translations(family).into_iter().map(move |Translation { real, global }| {
@@ -418,12 +447,21 @@ fn outside(address: Address) -> Address {
     }
 }
 
-fn rule(matches: Vec<Match>, action: Action, comment: &str) -> Rule {
+pub(super) fn rule(matches: Vec<Match>, action: Action, comment: &str) -> Rule {
     Rule { matches, action, comment: comment.to_owned() }
 }
 
 fn chain(name: &str, chain_type: ChainType, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
-    Chain { name: name.to_owned(), base: Base { chain_type, hook, priority }, rules }
+    chain_at(name, (chain_type, hook, priority), Vec::new(), rules)
+}
+
+pub(super) fn chain_at(
+    name: &str,
+    (chain_type, hook, priority): (ChainType, Hook, i32),
+    devices: Vec<String>,
+    rules: Vec<Rule>,
+) -> Chain {
+    Chain { name: name.to_owned(), base: Base { chain_type, hook, priority, devices }, rules }
 }
 
 #[cfg(test)]

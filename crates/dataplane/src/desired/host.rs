@@ -1,11 +1,12 @@
 //! What the desired state must know of the host: its addresses, links and abilities. Taken from an
 //! observation, never read here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use causeway_model::{Families, Family, vxlan_overhead};
+use causeway_model::{Families, Family, NodePlan, vxlan_overhead};
 
+use crate::device::Device;
 use crate::state::{Capabilities, HostAddress, HostLink, Observed};
 
 /// MTU that is assumed of the underlay where its address is on no link of this host: Ethernet's.
@@ -38,6 +39,8 @@ pub struct HostFacts {
     pub addresses: Vec<HostAddress>,
     /// Its links, without our devices.
     pub links: Vec<HostLink>,
+    /// Interface indexes of our devices that are there.
+    pub tunnels: BTreeMap<Device, u32>,
     /// What its kernel can do.
     pub capabilities: Capabilities,
     /// Overlay addresses of gateways that do not answer its probes. They stay peers, so that they
@@ -51,6 +54,7 @@ impl From<&Observed> for HostFacts {
         HostFacts {
             addresses: observed.host_addresses.clone(),
             links: observed.host_links.clone(),
+            tunnels: observed.devices.iter().map(|(device, found)| (*device, found.index)).collect(),
             capabilities: observed.capabilities,
             dead: BTreeSet::new(),
         }
@@ -66,6 +70,15 @@ impl HostFacts {
     /// The address of this host that equals `address`, with its link.
     pub fn find(&self, address: IpAddr) -> Option<&HostAddress> {
         self.addresses.iter().find(|own| own.address == address)
+    }
+
+    /// The families of which `link` holds an address of the node's own pod prefixes: that of the gateway of the pods
+    /// behind it.
+    pub fn pod_families(&self, node: &NodePlan, link: &HostLink) -> Families {
+        let of_pods = |own: &&HostAddress| {
+            own.link == link.name && node.local_pods.iter().any(|prefix| prefix.contains(own.address))
+        };
+        self.addresses.iter().filter(of_pods).map(|own| Family::of(own.address)).collect()
     }
 
     /// The largest inner packet in bytes of a tunnel from `underlay`; over an address that is not

@@ -3,6 +3,7 @@
 //! A pure function: it reads no kernel, keeps nothing between calls, and gives the same state for
 //! the same plans in whatever order they come. IPv4 and IPv6 are one code path.
 
+pub mod fast_path;
 pub mod firewall;
 pub mod host;
 pub mod notice;
@@ -66,15 +67,21 @@ pub fn desired<'a>(
     let underlay: Vec<IpAddr> = site.vtep.underlay.addresses().collect();
     let fdb = std::mem::take(&mut entries.fdb).into_iter().collect();
     let carried = routes.iter().filter(|(_, route)| matches!(route.hop, Hop::Group(_)));
+    let origins = std::mem::take(&mut entries.origins);
+    let link_mtu = links.iter().filter_map(|link| link.mtu).min();
+    let ends = fast_path::Ends::of(node, &devices, link_mtu, families, host);
+    let fast = ends.as_ref().map_or(Families::NONE, |ends| ends.families);
+    let fast_path = ends.map(|ends| ends.ruleset(&origins));
     let firewall = firewall::firewall(&firewall::Inputs {
         node,
         families,
         remote: std::mem::take(&mut entries.remote).into_iter().collect(),
         carried: carried.map(|(prefix, _)| *prefix).collect(),
-        origins: std::mem::take(&mut entries.origins),
+        origins,
         devices: &devices,
         fdb: &fdb,
-        link_mtu: links.iter().filter_map(|link| link.mtu).min(),
+        link_mtu,
+        fast,
     });
     let desired = Desired {
         addresses: addresses(&site, devices.keys().copied()),
@@ -85,6 +92,7 @@ pub fn desired<'a>(
         routes,
         rules: families.iter().map(rule).collect(),
         firewall,
+        fast_path,
         sysctls: sysctls::wanted(
             devices.keys().map(|d| (*d, site.families_of(*d))),
             families,

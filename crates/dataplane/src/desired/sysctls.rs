@@ -17,6 +17,11 @@ const STRICT: u8 = 1;
 const FORWARDING: [(Family, &str); 2] =
     [(Family::V4, "net/ipv4/ip_forward"), (Family::V6, "net/ipv6/conf/all/forwarding")];
 
+/// Whether connection tracking takes TCP packets whose sequence numbers it did not expect for valid, in place of such of no
+/// connection (`Documentation/networking/nf_conntrack-sysctl.rst`). Never written: it is for who runs kube-proxy to say, and a
+/// fast path needs it.
+pub const LIBERAL_TRACKING: &str = "net/netfilter/nf_conntrack_tcp_be_liberal";
+
 /// Settings of each of our devices: any packet may come in, none answers with a redirect, and none
 /// believes one.
 const OF_DEVICE: [(Family, &str, &str); 6] = [
@@ -83,7 +88,15 @@ mod tests {
     use crate::state::{HostAddress, HostLink};
 
     fn link(name: &str, kind: &str, rp_filter: u8) -> HostLink {
-        HostLink { name: name.to_owned(), kind: kind.to_owned(), rp_filter }
+        HostLink {
+            index: 0,
+            master: None,
+            mac: None,
+            mtu: 1500,
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            rp_filter,
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod teardown;
 
 pub use failover::{failover, left_out};
 
+use std::borrow::Cow;
+
 use crate::device::Device;
 use crate::diff::links::{InTheWay, Links};
 use crate::diff::next_hops::NextHops;
@@ -43,6 +45,11 @@ pub fn each_step(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(St
         converge(&desired, observed, take);
     } else {
         let remaining = teardown::tear_down(&doomed, &desired, observed, take);
+        // Its tunnel gets another index, which the next look at the kernel tells.
+        let desired = match (doomed.devices.is_empty(), &desired.fast_path) {
+            (false, Some(_)) => Cow::Owned(Desired { fast_path: None, ..desired.into_owned() }),
+            _ => desired,
+        };
         converge(&desired, &remaining, take);
     }
 }
@@ -65,6 +72,7 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
         routes,
         rules,
         firewall,
+        fast_path,
         sysctls,
     } = desired;
     let Observed {
@@ -92,6 +100,11 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     let routes = Routes::compare(routes, routes_now, &next_hops);
     let settings = Settings { wanted: sysctls, now: sysctls_now, links: &links };
 
+    // It passes by what is made and broken below.
+    if firewall.is_none() {
+        change_fast_path(None, firewall_now, take);
+    }
+
     // Make.
     if !devices.is_empty() {
         settings.set_of_host(take);
@@ -102,8 +115,15 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     entries::make_fdb(fdb, fdb_now, extra_fdb, take);
     entries::make_neighbours(neighbours, neighbours_now, &links, take);
     next_hops.make(take);
+    // What takes marks away is there while the firewall sets them.
+    if fast_path.is_some() {
+        change_fast_path(fast_path.as_ref(), firewall_now, take);
+    }
     if firewall.is_some() {
         change_firewall(firewall.as_ref(), firewall_now, take);
+        if fast_path.is_none() {
+            change_fast_path(None, firewall_now, take);
+        }
     }
     routes.make(take);
 
@@ -122,6 +142,12 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     links.remove(take);
     if devices.is_empty() {
         settings.set_of_host(take);
+    }
+}
+
+fn change_fast_path(wanted: Option<&nft::Ruleset>, now: &nft::Observed, take: &mut dyn FnMut(Step)) {
+    if let Some(transaction) = nft::diff_fast_path(wanted, now) {
+        take(Step::Firewall(transaction));
     }
 }
 

@@ -13,8 +13,19 @@ pub(super) fn without<'a>(desired: &'a Desired, spared: &[Device]) -> Cow<'a, De
     if !desired.devices.keys().any(|device| spared.contains(device)) {
         return Cow::Borrowed(desired);
     }
-    let Desired { devices, addresses, fdb, neighbours, groups, carriers, routes, rules, firewall, sysctls } =
-        desired;
+    let Desired {
+        devices,
+        addresses,
+        fdb,
+        neighbours,
+        groups,
+        carriers,
+        routes,
+        rules,
+        firewall,
+        fast_path: _,
+        sysctls,
+    } = desired;
     let ours = |device: &Device| !spared.contains(device);
     let (groups, places) = groups_without(groups, spared);
     let routes = routes.iter().filter_map(|(prefix, route)| {
@@ -42,6 +53,8 @@ pub(super) fn without<'a>(desired: &'a Desired, spared: &[Device]) -> Cow<'a, De
         routes: routes.collect(),
         rules: rules.clone(),
         firewall,
+        // It leads over the one tunnel of its node.
+        fast_path: None,
         sysctls: sysctls
             .iter()
             .filter(|(path, _)| sysctls::device_of(path).is_none_or(|device| ours(&device)))

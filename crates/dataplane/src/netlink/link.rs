@@ -32,6 +32,10 @@ pub(super) struct Link {
     pub index: u32,
     pub name: String,
     pub kind: String,
+    /// The index of the link that it is a port of.
+    pub master: Option<u32>,
+    /// Its Ethernet address.
+    pub mac: Option<Mac>,
     pub mtu: u32,
     /// IPv4 reverse path filter of the link alone.
     pub rp_filter: Option<u8>,
@@ -53,6 +57,7 @@ pub(super) fn parse(payload: &[u8]) -> Result<Link, Malformed> {
         match attribute.kind {
             libc::IFLA_IFNAME => attribute.text().clone_into(&mut link.name),
             libc::IFLA_MTU => link.mtu = attribute.u32()?,
+            libc::IFLA_MASTER => link.master = Some(attribute.u32()?),
             libc::IFLA_ADDRESS => mac = attribute.mac().ok(),
             libc::IFLA_IFALIAS => alias = attribute.text(),
             libc::IFLA_GROUP => link.group = attribute.u32()?,
@@ -70,6 +75,7 @@ pub(super) fn parse(payload: &[u8]) -> Result<Link, Malformed> {
             _ => {}
         }
     }
+    link.mac = mac;
     let device = Device::from_name(&link.name).filter(|_| link.kind == "vxlan");
     if let (Some(device), Some(data)) = (device, data) {
         let up = u32_at(head, 8) & libc::IFF_UP as u32 != 0;

@@ -54,6 +54,7 @@ pub struct LinuxKernel {
     odd_lengths: BTreeMap<(Device, IpAddr), u8>,
     /// Read once: a kernel does not learn.
     resilient_groups: Option<bool>,
+    fast_path: FastPath,
 }
 
 impl LinuxKernel {
@@ -71,7 +72,18 @@ impl LinuxKernel {
             indexes: Indexes::default(),
             odd_lengths: BTreeMap::new(),
             resilient_groups: None,
+            fast_path: FastPath::Unasked,
         })
+    }
+
+    /// Has this kernel as one that knows no fast path.
+    pub fn forgo_fast_path(&mut self) {
+        self.fast_path = FastPath::Forgone;
+    }
+
+    /// Has this kernel as one that knows a fast path if there is one: for who only looks.
+    pub fn leave_fast_path(&mut self) {
+        self.fast_path = FastPath::AsItIs;
     }
 
     /// The port under which [`Monitor::route`] sees the changes made through this kernel. Ask again
@@ -104,7 +116,22 @@ impl LinuxKernel {
         };
         self.resilient_groups = Some(resilient_groups);
         let iptables_legacy = nft::iptables_legacy()?;
-        Ok(Capabilities { resilient_groups, ipv6: sysctl::ipv6()?, iptables_legacy })
+        // As it is, where it says so: that is read later.
+        let fast_path = self.fast_path()?;
+        Ok(Capabilities { resilient_groups, ipv6: sysctl::ipv6()?, iptables_legacy, fast_path })
+    }
+
+    /// Whether connection tracking lets packets pass by it, and nftables can have them do so.
+    fn fast_path(&mut self) -> Result<bool, KernelError> {
+        if matches!(self.fast_path, FastPath::Forgone | FastPath::AsItIs) || !sysctl::tracking_is_liberal()? {
+            return Ok(false);
+        }
+        if self.fast_path == FastPath::Unasked
+            && let Some(able) = nft::takes_fast_path(&mut self.firewall)?
+        {
+            self.fast_path = FastPath::Able(able);
+        }
+        Ok(self.fast_path == FastPath::Able(true))
     }
 }
 
@@ -116,6 +143,19 @@ impl Kernel for LinuxKernel {
     fn apply(&mut self, steps: &[Step]) -> Result<(), ApplyError> {
         apply::apply(self, steps)
     }
+}
+
+/// What is to be thought of the fast path, where connection tracking is liberal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FastPath {
+    /// Whether nftables takes what it needs was not asked yet.
+    Unasked,
+    /// It does, or does not.
+    Able(bool),
+    /// It is not wanted.
+    Forgone,
+    /// It is possible if there is one, whatever tracking is like: for who only looks.
+    AsItIs,
 }
 
 /// Interface indexes of our devices.

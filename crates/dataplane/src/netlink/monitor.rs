@@ -226,9 +226,9 @@ impl Filter {
                     ours = Device::from_name(attribute.text()).is_some();
                     attribute.value.hash(&mut hasher);
                 }
-                libc::IFLA_MTU => attribute.value.hash(&mut hasher),
+                libc::IFLA_MTU | libc::IFLA_MASTER | libc::IFLA_ADDRESS => attribute.value.hash(&mut hasher),
                 // The name comes first (`rtnl_fill_ifinfo`).
-                libc::IFLA_ADDRESS | libc::IFLA_IFALIAS | libc::IFLA_GROUP | libc::IFLA_LINKINFO if ours => {
+                libc::IFLA_IFALIAS | libc::IFLA_GROUP | libc::IFLA_LINKINFO if ours => {
                     attribute.value.hash(&mut hasher);
                 }
                 // Of other links only the kind: a bridge's timers stand here.

@@ -7,7 +7,7 @@ use causeway_model::{Family, Mac};
 
 use super::link::{self, Link, unspecified};
 use super::wire::{ACK, DUMP};
-use super::{BatchSocket, Indexes, LinuxKernel, address, neighbour, nexthop, route, rule, sysctl};
+use super::{BatchSocket, FastPath, Indexes, LinuxKernel, address, neighbour, nexthop, route, rule, sysctl};
 use crate::device::Device;
 use crate::kernel::KernelError;
 use crate::nft;
@@ -51,6 +51,9 @@ pub(super) fn observe(kernel: &mut LinuxKernel) -> Result<Observed, KernelError>
         host_links: Vec::new(),
         capabilities,
     };
+    if kernel.fast_path == FastPath::AsItIs {
+        observed.capabilities.fast_path = observed.firewall.fast_path.is_some();
+    }
     sort_links(&mut observed, links, &lost_mark)?;
     Ok(observed)
 }
@@ -78,7 +81,8 @@ fn sort_links(observed: &mut Observed, links: Vec<Link>, lost_mark: &[u32]) -> R
         }
         observed.foreign_devices.extend(Device::from_name(&link.name));
         let rp_filter = link.rp_filter.unwrap_or(0).max(all);
-        observed.host_links.push(HostLink { name: link.name, kind: link.kind, rp_filter });
+        let Link { index, master, mac, mtu, name, kind, .. } = link;
+        observed.host_links.push(HostLink { index, master, mac, mtu, name, kind, rp_filter });
     }
     Ok(())
 }

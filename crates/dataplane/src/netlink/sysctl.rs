@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
+use crate::desired::sysctls::LIBERAL_TRACKING;
 use crate::kernel::KernelError;
 use crate::state::Sysctl;
 
@@ -63,6 +64,12 @@ pub(super) fn has_ipv6() -> bool {
 pub(super) fn ipv6() -> Result<bool, KernelError> {
     let disabled = read(&Sysctl("net/ipv6/conf/all/disable_ipv6".to_owned()))?;
     Ok(disabled.is_some_and(|disabled| disabled == "0"))
+}
+
+/// Whether [`LIBERAL_TRACKING`] is on.
+pub(super) fn tracking_is_liberal() -> Result<bool, KernelError> {
+    let liberal = read(&Sysctl(LIBERAL_TRACKING.to_owned()))?;
+    Ok(liberal.is_some_and(|liberal| liberal != "0"))
 }
 
 #[cfg(test)]

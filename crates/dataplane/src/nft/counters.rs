@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::decode::{self, comment, expression, find, long, verdict};
 use super::elements;
 use super::expression::text;
-use super::message::{kind, write_head};
+use super::message::{kind, own_family, write_head};
 use super::observe::{dump, own_table};
-use super::ruleset::{Origin, SetKind};
+use super::ruleset::{Origin, SetKind, TableKind};
 use super::socket::Socket;
 use super::uapi::*;
 use crate::kernel::KernelError;
@@ -51,6 +51,8 @@ fn or_nothing<T: Default>(read: Result<T, KernelError>) -> Result<T, KernelError
 /// What came out of tunnels from one origin and was let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Received {
+    /// Which table counted it.
+    pub table: TableKind,
     /// From where, and who sent it.
     pub origin: Origin,
     /// Inner packets, since the origin is known.
@@ -59,13 +61,19 @@ pub struct Received {
     pub bytes: u64,
 }
 
-/// Reads what came out of tunnels and was let in, by where it came from.
+/// Reads what came out of tunnels and was let in, by where it came from. What takes the fast path is counted apart.
 ///
 /// # Errors
 /// [`KernelError`]. Where there is no table of ours nothing came.
 pub fn received(socket: &mut Socket) -> Result<Vec<Received>, KernelError> {
+    let mut all = received_by(socket, TableKind::Inet)?;
+    all.extend(received_by(socket, TableKind::Netdev)?);
+    Ok(all)
+}
+
+fn received_by(socket: &mut Socket, table: TableKind) -> Result<Vec<Received>, KernelError> {
     let mut all = Vec::new();
-    let head = (NFT_MSG_GETSET, NFPROTO_INET);
+    let head = (NFT_MSG_GETSET, own_family(table));
     let sets = or_nothing(dump(socket, "dump of our nftables sets", head, own_table, elements::set))?;
     let of_origins = |shape: Option<_>| shape.is_some_and(|(_, kind)| kind == SetKind::Origins);
     for (name, _) in sets.into_iter().filter(|(_, shape)| of_origins(*shape)) {
@@ -73,8 +81,9 @@ pub fn received(socket: &mut Socket) -> Result<Vec<Received>, KernelError> {
             own_table(body);
             text(body, NFTA_SET_ELEM_LIST_SET, &name);
         };
-        let head = (NFT_MSG_GETSETELEM, NFPROTO_INET);
-        let read = dump(socket, "dump of nftables set elements", head, names, elements::counted);
+        let head = (NFT_MSG_GETSETELEM, own_family(table));
+        let counted = |payload: &[u8]| elements::counted(table, payload);
+        let read = dump(socket, "dump of nftables set elements", head, names, counted);
         all.extend(or_nothing(read)?.into_iter().flatten());
     }
     Ok(all)

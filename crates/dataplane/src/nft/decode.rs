@@ -3,7 +3,7 @@
 
 use super::expression::{Digest, XT_MARK, XT_MARK_REVISION, xt_mark_info};
 use super::foreign::{COMMENT, Direction, Fate, ForeignAccept, ForeignRuleKind, RuleHandle, TableFamily};
-use super::ruleset::{Base, ChainType, Hook, MARK};
+use super::ruleset::{Base, ChainType, Hook, MARK, TableKind};
 use super::uapi::*;
 use crate::device::Device;
 use crate::netlink::wire::{self, Attribute, Attributes, Malformed};
@@ -74,6 +74,8 @@ pub struct RawBase {
     pub priority: i32,
     pub chain_type: String,
     pub policy: u32,
+    /// Names of the devices that it hangs at, sorted.
+    pub devices: Vec<String>,
 }
 
 impl RawBase {
@@ -88,13 +90,15 @@ impl RawBase {
     }
 
     /// The same in our terms; `None` for what we never write.
-    pub fn ours(&self) -> Option<Base> {
-        let hook = match self.hook {
-            0 => Hook::Prerouting,
-            1 => Hook::Input,
-            2 => Hook::Forward,
-            3 => Hook::Output,
-            4 => Hook::Postrouting,
+    pub fn ours(&self, table: TableKind) -> Option<Base> {
+        let hook = match (table, self.hook) {
+            (TableKind::Inet, 0) => Hook::Prerouting,
+            (TableKind::Inet, 1) => Hook::Input,
+            (TableKind::Inet, 2) => Hook::Forward,
+            (TableKind::Inet, 3) => Hook::Output,
+            (TableKind::Inet, 4) => Hook::Postrouting,
+            (TableKind::Netdev, NF_NETDEV_INGRESS) => Hook::Ingress,
+            (TableKind::Netdev, NF_NETDEV_EGRESS) => Hook::Egress,
             _ => return None,
         };
         let chain_type = match self.chain_type.as_str() {
@@ -103,8 +107,20 @@ impl RawBase {
             "route" => ChainType::Route,
             _ => return None,
         };
-        (self.policy == NF_ACCEPT).then_some(Base { chain_type, hook, priority: self.priority })
+        let devices = self.devices.clone();
+        (self.policy == NF_ACCEPT).then_some(Base { chain_type, hook, priority: self.priority, devices })
     }
+}
+
+/// The devices of a hook. One alone is said twice.
+fn hooked_devices(hook: Attributes<'_>) -> Result<Vec<String>, Malformed> {
+    let Some(devices) = find(hook, NFTA_HOOK_DEVS)? else {
+        return Ok(find(hook, NFTA_HOOK_DEV)?.map(|name| name.text().to_owned()).into_iter().collect());
+    };
+    let names = devices.nested().map(|name| Ok(name?.text().to_owned()));
+    let mut names: Vec<String> = names.collect::<Result<_, Malformed>>()?;
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Reads a chain.
@@ -120,6 +136,7 @@ pub fn chain(payload: &[u8]) -> Result<RawChain, Malformed> {
             priority: number(hook.nested(), NFTA_HOOK_PRIORITY)? as i32,
             chain_type: need(attributes, NFTA_CHAIN_TYPE)?.text().to_owned(),
             policy: number(attributes, NFTA_CHAIN_POLICY)?,
+            devices: hooked_devices(hook.nested())?,
         }),
     };
     Ok(RawChain {

@@ -6,25 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::expression::Digest;
 use super::foreign::{ForeignAccept, ForeignChain};
 use super::observed::{Observed, ObservedChain, ObservedSet, ObservedTable};
-use super::ruleset::{Chain, Elements, Ruleset, Set};
+use super::ruleset::{Chain, Elements, Ruleset, Set, TableKind};
 use super::transaction::{Change, Transaction};
 
-/// The transaction that turns `observed` into `desired`; `None` if there is nothing to do. Without
+/// The transaction that turns our table `inet` and foreign chains into `desired`; `None` if there is nothing to do. Without
 /// `desired` all that is ours is removed.
 pub fn diff(desired: Option<&Ruleset>, observed: &Observed) -> Option<Transaction> {
-    let Observed { table, foreign_forward } = observed;
+    let Observed { table, fast_path: _, foreign_forward } = observed;
     let mut changes = Vec::new();
-    match (desired, table) {
-        (None, None) => {}
-        (None, Some(_)) => changes.push(Change::DeleteTable),
-        (Some(desired), Some(table)) if can_be_mended(desired, table) => mend(desired, table, &mut changes),
-        (Some(desired), table) => {
-            // Inside one transaction no packet meets the moment between the two.
-            changes.extend(table.is_some().then_some(Change::DeleteTable));
-            changes.push(Change::AddTable);
-            mend(desired, &ObservedTable::default(), &mut changes);
-        }
-    }
+    mend_table(desired, table.as_ref(), &mut changes);
     let accepts = desired.map_or(&[][..], |desired| &desired.accept_in_foreign_forward);
     let wanted: BTreeSet<ForeignAccept> = accepts.iter().copied().collect();
     for chain in foreign_forward {
@@ -33,10 +23,31 @@ pub fn diff(desired: Option<&Ruleset>, observed: &Observed) -> Option<Transactio
     Transaction::new(changes)
 }
 
+/// The same for our table `netdev`. A transaction of its own: it names devices of others, which may be gone by then.
+pub fn diff_fast_path(desired: Option<&Ruleset>, observed: &Observed) -> Option<Transaction> {
+    let mut changes = Vec::new();
+    mend_table(desired, observed.fast_path.as_ref(), &mut changes);
+    Transaction::of(TableKind::Netdev, changes)
+}
+
+fn mend_table(desired: Option<&Ruleset>, table: Option<&ObservedTable>, changes: &mut Vec<Change>) {
+    match (desired, table) {
+        (None, None) => {}
+        (None, Some(_)) => changes.push(Change::DeleteTable),
+        (Some(desired), Some(table)) if can_be_mended(desired, table) => mend(desired, table, changes),
+        (Some(desired), table) => {
+            // Inside one transaction no packet meets the moment between the two.
+            changes.extend(table.is_some().then_some(Change::DeleteTable));
+            changes.push(Change::AddTable);
+            mend(desired, &ObservedTable::default(), changes);
+        }
+    }
+}
+
 /// Whether everything that has one of our names is what that name should be. Neither a set's type nor
-/// a chain's hook can be changed in place.
+/// a chain's hook can be changed in place; a chain with other devices is made anew.
 fn can_be_mended(desired: &Ruleset, table: &ObservedTable) -> bool {
-    let Ruleset { sets, chains, accept_in_foreign_forward: _ } = desired;
+    let Ruleset { kind: _, sets, chains, accept_in_foreign_forward: _ } = desired;
     let set_fits = |set: &Set| match table.sets.get(&set.name) {
         None => true,
         Some(ObservedSet::Odd) => false,
@@ -44,14 +55,16 @@ fn can_be_mended(desired: &Ruleset, table: &ObservedTable) -> bool {
             (*family, elements.kind()) == (set.family, set.elements.kind())
         }
     };
-    let chain_fits =
-        |chain: &Chain| table.chains.get(&chain.name).is_none_or(|found| found.base == Some(chain.base));
+    let chain_fits = |chain: &Chain| {
+        let found = table.chains.get(&chain.name);
+        found.is_none_or(|found| found.base.as_ref().is_some_and(|base| base.fits(&chain.base)))
+    };
     !table.flagged && sets.iter().all(set_fits) && chains.iter().all(chain_fits)
 }
 
 /// Sets come first, so that rules find them; what is not wanted goes last, when no rule uses it.
 fn mend(desired: &Ruleset, table: &ObservedTable, changes: &mut Vec<Change>) {
-    let Ruleset { sets, chains, accept_in_foreign_forward: _ } = desired;
+    let Ruleset { kind: _, sets, chains, accept_in_foreign_forward: _ } = desired;
     for set in sets {
         mend_set(set, table.sets.get(&set.name), changes);
     }
@@ -93,7 +106,12 @@ fn mend_set(set: &Set, found: Option<&ObservedSet>, changes: &mut Vec<Change>) {
 fn mend_chain(chain: &Chain, found: Option<&ObservedChain>, changes: &mut Vec<Change>) {
     let Chain { name, base, rules } = chain;
     match found {
-        None => changes.push(Change::AddChain { name: name.clone(), base: *base }),
+        None => changes.push(Change::AddChain { name: name.clone(), base: base.clone() }),
+        Some(found) if found.base.as_ref() != Some(base) => {
+            changes.extend((!found.rules.is_empty()).then(|| Change::FlushChain(name.clone())));
+            changes.push(Change::DeleteChain(name.clone()));
+            changes.push(Change::AddChain { name: name.clone(), base: base.clone() });
+        }
         Some(found) if found.rules.iter().copied().eq(rules.iter().map(|rule| Some(Digest::of(rule)))) => {
             return;
         }

@@ -6,8 +6,8 @@ use causeway_model::{Family, Mac, Prefix};
 
 use super::counters::Received;
 use super::decode::{expression, find, head, long, need, number};
-use super::expression::PADDED_MAC;
-use super::ruleset::{Elements, Origin, SetKind};
+use super::expression::{MAC_LENGTH, PADDED_MAC};
+use super::ruleset::{Elements, LEASE, MOST_FLOWS, Origin, SetKind, TableKind};
 use super::uapi::*;
 use crate::netlink::wire::{Attribute, Attributes, Malformed};
 
@@ -18,15 +18,25 @@ use crate::netlink::wire::{Attribute, Attributes, Malformed};
 pub fn set(payload: &[u8]) -> Result<(String, Option<(Family, SetKind)>), Malformed> {
     let (_, attributes) = head(payload)?;
     let key = number(attributes, NFTA_SET_KEY_TYPE)?;
-    // Of a concatenation, its first part and its second.
-    let (address, second) = if key >> 6 == 0 { (key, None) } else { (key >> 6, Some(key & 0x3f)) };
+    // Of a concatenation of four, the first part and the last three.
+    let (first, others) = (key >> 18, key & 0x3_ffff);
+    // Of a concatenation of two, its first part and its second.
+    let (address, second) = match (first, key >> 6) {
+        (0, 0) => (key, None),
+        (0, address) => (address, Some(key & 0x3f)),
+        _ => (first, None),
+    };
+    let is_flow = first != 0 && others == (first << 6 | TYPE_INET_PROTOCOL) << 6 | TYPE_INTEGER;
     let family = match address {
         TYPE_IPADDR => Some(Family::V4),
         TYPE_IP6ADDR => Some(Family::V6),
         _ => None,
     };
     const RANGES: u32 = NFT_SET_INTERVAL | NFT_SET_CONCAT;
+    const LEARNED: u32 = NFT_SET_MAP | NFT_SET_TIMEOUT | NFT_SET_EVAL;
     let kind = match (number(attributes, NFTA_SET_FLAGS)?, second) {
+        (LEARNED, _) if is_flow && is_as_we_learn(attributes)? => Some(SetKind::Flows),
+        _ if first != 0 => None,
         (0, None) => Some(SetKind::Addresses),
         (NFT_SET_INTERVAL, None) => Some(SetKind::Prefixes),
         (0, Some(TYPE_INTEGER)) => Some(SetKind::Vteps),
@@ -35,6 +45,16 @@ pub fn set(payload: &[u8]) -> Result<(String, Option<(Family, SetKind)>), Malfor
     };
     let name = need(attributes, NFTA_SET_NAME)?.text().to_owned();
     Ok((name, family.zip(kind)))
+}
+
+/// Whether a map of flows leads to MACs, takes as many and keeps them as long as ours.
+fn is_as_we_learn(set: Attributes<'_>) -> Result<bool, Malformed> {
+    let size = find(set, NFTA_SET_DESC)?.map(|description| number(description.nested(), NFTA_SET_DESC_SIZE));
+    let lease = find(set, NFTA_SET_TIMEOUT)?.map(|_| long(set, NFTA_SET_TIMEOUT)).transpose()?;
+    let to = (number(set, NFTA_SET_DATA_TYPE)?, number(set, NFTA_SET_DATA_LEN)?);
+    Ok(size.transpose()? == Some(MOST_FLOWS)
+        && lease == Some(LEASE.as_millis() as u64)
+        && to == (TYPE_ETHERADDR, MAC_LENGTH))
 }
 
 /// Whether each element of the set has a counter, and nothing else of its own.
@@ -76,13 +96,13 @@ pub fn elements(payload: &[u8], into: &mut Vec<RawElement>) -> Result<(), Malfor
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn counted(payload: &[u8]) -> Result<Vec<Received>, Malformed> {
+pub fn counted(table: TableKind, payload: &[u8]) -> Result<Vec<Received>, Malformed> {
     let mut counted = Vec::new();
     each(payload, |item| {
         let counter = find(item, NFTA_SET_ELEM_EXPR)?.map(expression).transpose()?;
         let Some(("counter", counter)) = counter else { return Ok(()) };
         let (packets, bytes) = (long(counter, NFTA_COUNTER_PACKETS)?, long(counter, NFTA_COUNTER_BYTES)?);
-        counted.extend(origin(&element(item)?).map(|origin| Received { origin, packets, bytes }));
+        counted.extend(origin(&element(item)?).map(|origin| Received { table, origin, packets, bytes }));
         Ok(())
     })?;
     Ok(counted)
@@ -160,6 +180,7 @@ pub fn assemble(kind: SetKind, raw: &[RawElement]) -> Option<Elements> {
             origins.sort_unstable();
             Some(Elements::Origins(origins))
         }
+        SetKind::Flows => Some(Elements::Flows),
     }
 }
 

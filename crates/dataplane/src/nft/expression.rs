@@ -5,6 +5,10 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Prefix};
 
+mod flow;
+
+pub use flow::{PORTS, length_field};
+
 use super::foreign::{Direction, ForeignAccept, ForeignChainId};
 use super::ruleset::{Action, Address, MARK, Match, Rule};
 use super::uapi::*;
@@ -213,16 +217,26 @@ impl Writer<'_, '_> {
                 self.bitwise(&IPS_ASSURED.to_ne_bytes(), &[0; 4]);
                 self.compare(NFT_CMP_NEQ, &[0; 4]);
             }
+            Match::Settled => {
+                let asked = IPS_SEEN_REPLY | IPS_SRC_NAT | IPS_DST_NAT;
+                self.tracking(NFT_CT_STATUS);
+                self.bitwise(&asked.to_ne_bytes(), &[0; 4]);
+                self.compare(NFT_CMP_EQ, &IPS_SEEN_REPLY.to_ne_bytes());
+            }
             Match::Dnat => {
                 self.tracking(NFT_CT_STATUS);
                 self.bitwise(&IPS_DST_NAT.to_ne_bytes(), &[0; 4]);
                 self.compare(NFT_CMP_NEQ, &[0; 4]);
             }
-            Match::Marked => {
-                self.meta(NFT_META_MARK);
-                self.bitwise(&MARK.to_ne_bytes(), &[0; 4]);
-                self.compare(NFT_CMP_EQ, &MARK.to_ne_bytes());
-            }
+            Match::Marked => self.marked(MARK),
+            Match::Unmarked => self.marked(0),
+            Match::TcpGoesOn => self.tcp_goes_on(),
+            Match::Protocol(family, protocol) => self.protocol_of_header(*family, *protocol),
+            Match::MoreHops(family) => self.more_hops(*family),
+            Match::PlainHeader => self.plain_header(),
+            Match::ToMac(mac) => self.destination_mac(*mac),
+            Match::LengthUpTo(family, bytes) => self.length_up_to(*family, *bytes),
+            Match::Flow(family, map) => self.find_flow(*family, map),
         }
     }
 
@@ -254,7 +268,23 @@ impl Writer<'_, '_> {
             Action::ClampMss(bytes) => self.clamp_mss(*bytes),
             Action::Mark => self.set_mark(MARK),
             Action::Unmark => self.set_mark(0),
+            Action::Learn(family, map) => self.learn(*family, map),
+            Action::Encapsulate { source, to } => {
+                self.write_macs(*source);
+                self.hand_to(to);
+            }
+            Action::Deliver { family, protocol, source, to } => {
+                self.write_macs(*source);
+                self.add_link_header_to_sum(*family, *protocol, *source);
+                self.hand_to(to);
+            }
         }
+    }
+
+    fn marked(&mut self, bit: u32) {
+        self.meta(NFT_META_MARK);
+        self.bitwise(&MARK.to_ne_bytes(), &[0; 4]);
+        self.compare(NFT_CMP_EQ, &bit.to_ne_bytes());
     }
 
     fn no_track(&mut self) {
@@ -313,9 +343,14 @@ impl Writer<'_, '_> {
 
     fn origin(&mut self, family: Family, set: &str, flags: u32) {
         self.family(family);
+        self.of_ethernet();
+        self.look_up_pair(family, (NFT_PAYLOAD_LL_HEADER, SOURCE_MAC), set, flags);
+    }
+
+    /// Makes sure that it has an Ethernet header.
+    fn of_ethernet(&mut self) {
         self.meta(NFT_META_IIFTYPE);
         self.compare(NFT_CMP_EQ, &ETHERNET.to_ne_bytes());
-        self.look_up_pair(family, (NFT_PAYLOAD_LL_HEADER, SOURCE_MAC), set, flags);
     }
 
     /// Looks the source address and the MAC at a place of the packet, one behind the other, up in the set.
@@ -415,6 +450,7 @@ impl Writer<'_, '_> {
         });
     }
 
+    /// Loads what `nft` calls `meta`.
     fn meta(&mut self, key: u32) {
         self.expression("meta", |body| {
             be32(body, NFTA_META_KEY, key);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Mac, Prefix};
 
-use super::expression::{self, INNER_SOURCE_MAC, MAC_LENGTH, PADDED_MAC, be32, octets, text};
+use super::expression::{self, INNER_SOURCE_MAC, MAC_LENGTH, PADDED_MAC, PORTS, be32, octets, text};
 use super::foreign::{COMMENT, ForeignChainId, TableFamily};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};
@@ -20,6 +20,8 @@ const MOST_ADDRESSES: usize = 2000;
 const MOST_PREFIXES: usize = 900;
 /// VTEPs in one message; one with an IPv6 address takes 36 bytes.
 const MOST_VTEPS: usize = 1600;
+/// Bytes that a shorter part of a key takes.
+const WORD: u32 = 4;
 /// Origins in one message; an IPv6 one takes 68 bytes.
 const MOST_ORIGINS: usize = 800;
 
@@ -40,7 +42,8 @@ const ADD: u16 = CREATE | EXCLUSIVE;
 
 /// Writes `transaction`, its first message numbered `sequence`. The last change asks for an answer.
 pub fn encode(transaction: &Transaction, sequence: u32) -> Batch {
-    let mut writer = Writer { batch: Batch { bytes: Vec::new(), changes: Vec::new() }, sequence, last: 0 };
+    let batch = Batch { bytes: Vec::new(), changes: Vec::new() };
+    let mut writer = Writer { batch, sequence, last: 0, table: own_family(transaction.table()) };
     writer.frame(NFNL_MSG_BATCH_BEGIN);
     for (at, change) in transaction.changes().iter().enumerate() {
         writer.change(at, change);
@@ -63,6 +66,14 @@ pub fn kind(message: u16) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | message
 }
 
+/// The number of the family of a table of ours.
+pub fn own_family(table: TableKind) -> u8 {
+    match table {
+        TableKind::Inet => NFPROTO_INET,
+        TableKind::Netdev => NFPROTO_NETDEV,
+    }
+}
+
 /// The number of a family of tables.
 pub fn family_number(family: TableFamily) -> u8 {
     match family {
@@ -77,6 +88,8 @@ struct Writer {
     sequence: u32,
     /// Where the latest message of a change begins.
     last: usize,
+    /// The family of our table.
+    table: u8,
 }
 
 impl Writer {
@@ -99,7 +112,7 @@ impl Writer {
 
     fn ours(&mut self, change: usize, message: u16, flags: u16, body: impl FnOnce(&mut Body<'_>)) {
         // The name of our table is attribute 1 of tables, chains, rules, sets and lists of elements.
-        self.message(change, (message, flags, NFPROTO_INET), |out| {
+        self.message(change, (message, flags, self.table), |out| {
             text(out, NFTA_TABLE_NAME, TABLE);
             body(out);
         });
@@ -122,7 +135,7 @@ impl Writer {
                 self.elements(at, (NFT_MSG_DELSETELEM, 0), set, elements);
             }
             Change::AddChain { name, base } => {
-                self.ours(at, NFT_MSG_NEWCHAIN, ADD, |body| write_chain(body, name, *base));
+                self.ours(at, NFT_MSG_NEWCHAIN, ADD, |body| write_chain(body, name, base));
             }
             // Without a handle it means all rules of the chain.
             Change::FlushChain(name) => {
@@ -189,6 +202,7 @@ impl Writer {
             Elements::Origins(origins) => {
                 self.list(at, head, set, origins.chunks(MOST_ORIGINS), write_origin);
             }
+            Elements::Flows => {}
         }
     }
 
@@ -217,11 +231,17 @@ fn write_set(body: &mut Body<'_>, name: &str, family: Family, kind: SetKind, id:
         SetKind::Addresses | SetKind::Prefixes => (address, length),
         SetKind::Vteps => (concatenated(address, TYPE_INTEGER), length + PADDED_MAC),
         SetKind::Origins => (concatenated(address, TYPE_ETHERADDR), length + PADDED_MAC),
+        SetKind::Flows => {
+            let addresses = concatenated(address, address);
+            let key = concatenated(concatenated(addresses, TYPE_INET_PROTOCOL), TYPE_INTEGER);
+            (key, 2 * length + WORD + PORTS)
+        }
     };
     let flags = match kind {
         SetKind::Addresses | SetKind::Vteps => 0,
         SetKind::Prefixes => NFT_SET_INTERVAL,
         SetKind::Origins => NFT_SET_INTERVAL | NFT_SET_CONCAT,
+        SetKind::Flows => NFT_SET_MAP | NFT_SET_TIMEOUT | NFT_SET_EVAL,
     };
     text(body, NFTA_SET_NAME, name);
     be32(body, NFTA_SET_FLAGS, flags);
@@ -240,6 +260,12 @@ fn write_set(body: &mut Body<'_>, name: &str, family: Family, kind: SetKind, id:
             text(body, NFTA_EXPR_NAME, "counter");
             body.nested(NFTA_EXPR_DATA, |_| {});
         });
+    }
+    if kind == SetKind::Flows {
+        be32(body, NFTA_SET_DATA_TYPE, TYPE_ETHERADDR);
+        be32(body, NFTA_SET_DATA_LEN, MAC_LENGTH);
+        body.nested(NFTA_SET_DESC, |body| be32(body, NFTA_SET_DESC_SIZE, MOST_FLOWS));
+        body.attribute(NFTA_SET_TIMEOUT, &(LEASE.as_millis() as u64).to_be_bytes());
     }
     body.attribute(NFTA_SET_USERDATA, &set_userdata(family, kind));
 }
@@ -260,16 +286,26 @@ fn concatenated(first: u32, second: u32) -> u32 {
 /// What `nft` keeps beside a set, for itself: type, length and value of each item, numbers in host order.
 fn set_userdata(family: Family, kind: SetKind) -> Vec<u8> {
     const KEY_BYTE_ORDER: u8 = 0;
+    const DATA_BYTE_ORDER: u8 = 1;
     const KEY_TYPEOF: u8 = 3;
+    const DATA_TYPEOF: u8 = 4;
     // `BYTEORDER_BIG_ENDIAN`: without it `nft` reads intervals with their bytes reversed. It says nothing of
     // concatenations.
+    const BIG_ENDIAN: u32 = 2;
     let order = match kind {
-        SetKind::Addresses | SetKind::Prefixes => 2,
-        SetKind::Vteps | SetKind::Origins => 0,
+        SetKind::Addresses | SetKind::Prefixes => BIG_ENDIAN,
+        SetKind::Vteps | SetKind::Origins | SetKind::Flows => 0,
     };
-    let mut userdata = item(KEY_BYTE_ORDER, &u32::to_ne_bytes(order));
-    if kind == SetKind::Vteps {
-        userdata.extend(item(KEY_TYPEOF, &pair_of_fields(family)));
+    let mut userdata = item_of_number(KEY_BYTE_ORDER, order);
+    match kind {
+        SetKind::Addresses | SetKind::Prefixes | SetKind::Origins => {}
+        SetKind::Vteps => userdata.extend(item(KEY_TYPEOF, &pair_of_fields(family))),
+        SetKind::Flows => {
+            userdata.extend(item_of_number(DATA_BYTE_ORDER, BIG_ENDIAN));
+            userdata.extend(item(KEY_TYPEOF, &fields_of_flow(family)));
+            // `PROTO_DESC_ETHER`, `ETHHDR_DADDR`.
+            userdata.extend(item(DATA_TYPEOF, &field(17, 1)));
+        }
     }
     userdata
 }
@@ -279,35 +315,68 @@ fn item(kind: u8, value: &[u8]) -> Vec<u8> {
     [&[kind, value.len() as u8], value].concat()
 }
 
-/// `typeof ip saddr . @th,176,48` in `nft`'s own data, so that it can show the set and take elements for it: number of the
-/// kind of expression, then what that kind keeps of itself (`expr_ops.build_udata`).
+/// `typeof ip saddr . @th,176,48` in `nft`'s own data, so that it can show the set and take elements for it.
 fn pair_of_fields(family: Family) -> Vec<u8> {
-    const EXPRESSION: u8 = 0;
-    const CONTENT: u8 = 1;
-    const PAYLOAD: u32 = 7;
-    const CONCATENATION: u32 = 13;
-    // Numbers of a header's description and of a field in it (`enum proto_desc_id`, `proto_ip`, `proto_ip6`).
-    let (header, source) = match family {
-        Family::V4 => (12u32, 11u32),
-        Family::V6 => (13, 8),
-    };
-    let number = |kind: u8, value: u32| item(kind, &value.to_ne_bytes());
-    let expression =
-        |kind: u32, content: Vec<u8>| [number(EXPRESSION, kind), item(CONTENT, &content)].concat();
-    let address = expression(PAYLOAD, [number(0, header), number(1, source)].concat());
-    // No known header: base, offset and length in bits.
-    let place = [0, 0, NFT_PAYLOAD_TRANSPORT_HEADER + 1, INNER_SOURCE_MAC * 8, MAC_LENGTH * 8];
-    let mac = expression(PAYLOAD, (0..).zip(place).flat_map(|(kind, value)| number(kind, value)).collect());
-    expression(CONCATENATION, [item(0, &address), item(1, &mac)].concat())
+    let (header, source, ..) = header(family);
+    concatenation(&[field(header, source), transport(INNER_SOURCE_MAC, MAC_LENGTH)])
 }
 
-fn write_chain(body: &mut Body<'_>, name: &str, base: Base) {
+/// The same for `typeof ip saddr . ip daddr . ip protocol . @th,0,32`.
+fn fields_of_flow(family: Family) -> Vec<u8> {
+    let (header, source, destination, protocol) = header(family);
+    let of_header = [source, destination, protocol].map(|place| field(header, place));
+    concatenation(&[&of_header[..], &[transport(0, PORTS)]].concat())
+}
+
+/// `nft`'s number of a header's description, and those of source, destination and protocol in it (`enum proto_desc_id`,
+/// `proto_ip`, `proto_ip6`).
+fn header(family: Family) -> (u32, u32, u32, u32) {
+    match family {
+        Family::V4 => (12, 11, 12, 9),
+        Family::V6 => (13, 8, 9, 6),
+    }
+}
+
+fn item_of_number(kind: u8, value: u32) -> Vec<u8> {
+    item(kind, &value.to_ne_bytes())
+}
+
+/// The number of a kind of expression, then what that kind keeps of itself (`expr_ops.build_udata`).
+fn typeof_expression(kind: u32, content: &[u8]) -> Vec<u8> {
+    const EXPRESSION: u8 = 0;
+    const CONTENT: u8 = 1;
+    [item_of_number(EXPRESSION, kind), item(CONTENT, content)].concat()
+}
+
+const PAYLOAD: u32 = 7;
+
+/// A field of a known header.
+fn field(header: u32, place: u32) -> Vec<u8> {
+    typeof_expression(PAYLOAD, &[item_of_number(0, header), item_of_number(1, place)].concat())
+}
+
+/// So many bytes at a place of the transport header, whichever that is: base, offset and length in bits.
+fn transport(offset: u32, length: u32) -> Vec<u8> {
+    let place = [0, 0, NFT_PAYLOAD_TRANSPORT_HEADER + 1, offset * 8, length * 8];
+    let content: Vec<u8> = (0..).zip(place).flat_map(|(kind, value)| item_of_number(kind, value)).collect();
+    typeof_expression(PAYLOAD, &content)
+}
+
+fn concatenation(parts: &[Vec<u8>]) -> Vec<u8> {
+    const CONCATENATION: u32 = 13;
+    let content: Vec<u8> = (0..).zip(parts).flat_map(|(place, part)| item(place, part)).collect();
+    typeof_expression(CONCATENATION, &content)
+}
+
+fn write_chain(body: &mut Body<'_>, name: &str, base: &Base) {
     let hook = match base.hook {
         Hook::Prerouting => 0,
         Hook::Input => 1,
         Hook::Forward => 2,
         Hook::Output => 3,
         Hook::Postrouting => 4,
+        Hook::Ingress => NF_NETDEV_INGRESS,
+        Hook::Egress => NF_NETDEV_EGRESS,
     };
     let chain_type = match base.chain_type {
         ChainType::Filter => "filter",
@@ -318,6 +387,11 @@ fn write_chain(body: &mut Body<'_>, name: &str, base: Base) {
     body.nested(NFTA_CHAIN_HOOK, |body| {
         be32(body, NFTA_HOOK_HOOKNUM, hook);
         be32(body, NFTA_HOOK_PRIORITY, base.priority as u32);
+        if !base.devices.is_empty() {
+            body.nested(NFTA_HOOK_DEVS, |body| {
+                base.devices.iter().for_each(|device| text(body, NFTA_DEVICE_NAME, device));
+            });
+        }
     });
     be32(body, NFTA_CHAIN_POLICY, NF_ACCEPT);
     text(body, NFTA_CHAIN_TYPE, chain_type);

@@ -23,6 +23,7 @@ mod message;
 mod model;
 mod observe;
 pub mod observed;
+mod probe;
 pub mod ruleset;
 mod socket;
 mod text;
@@ -30,16 +31,17 @@ pub mod transaction;
 mod uapi;
 
 pub use counters::{Received, drops, received};
-pub use diff::diff;
+pub use diff::{diff, diff_fast_path};
 pub use early::early_source_nat;
 pub use expression::Digest;
 pub use foreign::iptables_legacy;
 pub use kube_proxy::kube_proxy;
 pub use observe::observe;
 pub use observed::Observed;
+pub use probe::takes_fast_path;
 pub use ruleset::{
-    Action, Address, Base, Chain, ChainType, Elements, Hook, MARK, Match, Origin, Rule, Ruleset, Set,
-    SetKind, TABLE,
+    Action, Address, Base, Chain, ChainType, Elements, Hook, LEASE, Link, MARK, Match, Origin, Protocol,
+    Rule, Ruleset, Set, SetKind, TABLE, TableKind,
 };
 pub use socket::{Socket, apply};
 pub use transaction::{Change, Transaction};

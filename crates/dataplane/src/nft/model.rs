@@ -6,7 +6,7 @@ use std::io;
 use super::expression::Digest;
 use super::foreign::{ForeignRule, ForeignRuleKind, RuleHandle};
 use super::observed::{Observed, ObservedChain, ObservedSet, ObservedTable};
-use super::ruleset::{Address, Elements, Match, Rule};
+use super::ruleset::{Action, Address, Elements, Match, Rule, TableKind};
 use super::transaction::{Change, Transaction};
 use crate::kernel::KernelError;
 
@@ -19,24 +19,28 @@ impl Observed {
     pub fn apply(&mut self, transaction: &Transaction) -> Result<(), KernelError> {
         let mut next = self.clone();
         for change in transaction.changes() {
-            next.change(change).map_err(|errno| KernelError::Refused {
+            next.change(transaction.table(), change).map_err(|errno| KernelError::Refused {
                 operation: "nftables transaction",
                 source: io::Error::from_raw_os_error(errno),
-                detail: format!(": {}", change.summary()),
+                detail: format!(": {}", change.summary(transaction.table())),
             })?;
         }
         *self = next;
         Ok(())
     }
 
-    fn change(&mut self, change: &Change) -> Result<(), i32> {
+    fn change(&mut self, kind: TableKind, change: &Change) -> Result<(), i32> {
+        let table = match kind {
+            TableKind::Inet => &mut self.table,
+            TableKind::Netdev => &mut self.fast_path,
+        };
         match change {
-            Change::AddTable if self.table.is_some() => Err(libc::EEXIST),
+            Change::AddTable if table.is_some() => Err(libc::EEXIST),
             Change::AddTable => {
-                self.table = Some(ObservedTable::default());
+                *table = Some(ObservedTable::default());
                 Ok(())
             }
-            Change::DeleteTable => self.table.take().map(drop).ok_or(libc::ENOENT),
+            Change::DeleteTable => table.take().map(drop).ok_or(libc::ENOENT),
             Change::AddAccept { chain, accept, before } => {
                 let fresh = self.foreign_forward.iter().flat_map(|c| &c.rules).map(|r| r.handle.0).max();
                 let handle = RuleHandle(fresh.unwrap_or(0) + 1);
@@ -55,7 +59,7 @@ impl Observed {
                 chain.rules.remove(place);
                 Ok(())
             }
-            _ => self.table.as_mut().ok_or(libc::ENOENT)?.change(change),
+            _ => table.as_mut().ok_or(libc::ENOENT)?.change(change),
         }
     }
 }
@@ -75,7 +79,7 @@ impl ObservedTable {
             Change::AddElements { set, elements } => self.elements(set)?.add(elements),
             Change::DeleteElements { set, elements } => self.elements(set)?.remove(elements),
             Change::AddChain { name, base } => {
-                insert(&mut self.chains, name, ObservedChain { base: Some(*base), rules: Vec::new() })
+                insert(&mut self.chains, name, ObservedChain { base: Some(base.clone()), rules: Vec::new() })
             }
             Change::FlushChain(name) => {
                 self.chains.get_mut(name).ok_or(libc::ENOENT)?.rules.clear();
@@ -90,7 +94,7 @@ impl ObservedTable {
                 }
             },
             Change::AddRule { chain, rule } => {
-                if sets_of(rule).any(|set| !self.sets.contains_key(set)) {
+                if sets_of(rule).chain(filled_by(rule)).any(|set| !self.sets.contains_key(set)) {
                     return Err(libc::ENOENT);
                 }
                 let chain = self.chains.get_mut(chain).ok_or(libc::ENOENT)?;
@@ -125,9 +129,18 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = &str> {
         | Match::Destination(_, Address::InSet(set) | Address::NotInSet(set))
         | Match::Origin(_, set)
         | Match::OtherOrigin(_, set)
-        | Match::OtherVtep(_, set) => Some(set.as_str()),
+        | Match::OtherVtep(_, set)
+        | Match::Flow(_, set) => Some(set.as_str()),
         _ => None,
     })
+}
+
+/// The name of the map that a rule puts something in.
+fn filled_by(rule: &Rule) -> Option<&str> {
+    match &rule.action {
+        Action::Learn(_, map) => Some(map),
+        _ => None,
+    }
 }
 
 impl Elements {
@@ -142,6 +155,7 @@ impl Elements {
                 }
                 add(all, new, |a, b| a == b)
             }
+            (Elements::Flows, Elements::Flows) => Ok(()),
             _ => Err(libc::EINVAL),
         }
     }

@@ -1,4 +1,4 @@
-//! Reads our table and the foreign forward chains that concern us.
+//! Reads our tables and the foreign forward chains that concern us.
 //!
 //! Several dumps make one state only if nothing changed between them: the kernel's generation number
 //! is compared before and after, and all is read again if it moved.
@@ -11,9 +11,9 @@ use super::decode::{self, RawChain};
 use super::elements::{self, RawElement};
 use super::expression::{Digest, text};
 use super::foreign::{ForeignChain, ForeignChainId, ForeignRule};
-use super::message::{family_number, kind, write_head};
+use super::message::{family_number, kind, own_family, write_head};
 use super::observed::{Observed, ObservedChain, ObservedSet, ObservedTable};
-use super::ruleset::{SetKind, TABLE};
+use super::ruleset::{Elements, SetKind, TABLE, TableKind};
 use super::socket::Socket;
 use super::uapi::*;
 use crate::kernel::KernelError;
@@ -53,38 +53,47 @@ fn generation(socket: &mut Socket) -> Result<u32, KernelError> {
 fn read(socket: &mut Socket) -> Result<Observed, KernelError> {
     let chains =
         dump(socket, "dump of nftables chains", (NFT_MSG_GETCHAIN, ANY_FAMILY), |_| {}, decode::chain)?;
-    let is_ours = |chain: &RawChain| chain.family == NFPROTO_INET && chain.table == TABLE;
-    let (own, foreign): (Vec<_>, Vec<_>) = chains.into_iter().partition(is_ours);
-    let table = read_table(socket, own)?;
+    let of =
+        |kind: TableKind| move |chain: &RawChain| chain.family == own_family(kind) && chain.table == TABLE;
+    let (own, others): (Vec<_>, Vec<_>) = chains.into_iter().partition(of(TableKind::Inet));
+    let (of_devices, foreign): (Vec<_>, Vec<_>) = others.into_iter().partition(of(TableKind::Netdev));
+    let table = read_table(socket, TableKind::Inet, own)?;
+    let fast_path = read_table(socket, TableKind::Netdev, of_devices)?;
     let mut foreign_forward = Vec::new();
     for chain in foreign {
         foreign_forward
             .extend(read_foreign(socket, chain)?.filter(|chain| chain.drops() || chain.has_ours()));
     }
     foreign_forward.sort_by(|a: &ForeignChain, b| a.id.cmp(&b.id));
-    Ok(Observed { table, foreign_forward })
+    Ok(Observed { table, fast_path, foreign_forward })
 }
 
-fn read_table(socket: &mut Socket, chains: Vec<RawChain>) -> Result<Option<ObservedTable>, KernelError> {
-    let Some(flags) = table_flags(socket)? else {
+fn read_table(
+    socket: &mut Socket,
+    kind: TableKind,
+    chains: Vec<RawChain>,
+) -> Result<Option<ObservedTable>, KernelError> {
+    let family = own_family(kind);
+    let Some(flags) = table_flags(socket, family)? else {
         return Ok(None);
     };
     let mut rules: BTreeMap<String, Vec<Option<Digest>>> = BTreeMap::new();
-    let head = (NFT_MSG_GETRULE, NFPROTO_INET);
+    let head = (NFT_MSG_GETRULE, family);
     for (chain, digest) in dump(socket, "dump of our nftables rules", head, own_table, decode::own_rule)? {
         rules.entry(chain).or_default().push(digest);
     }
     let chains = chains.into_iter().map(|chain| {
         let rules = rules.remove(&chain.name).unwrap_or_default();
-        (chain.name, ObservedChain { base: chain.base.and_then(|base| base.ours()), rules })
+        (chain.name, ObservedChain { base: chain.base.and_then(|base| base.ours(kind)), rules })
     });
     let chains = chains.collect();
-    let head = (NFT_MSG_GETSET, NFPROTO_INET);
+    let head = (NFT_MSG_GETSET, family);
     let found = dump(socket, "dump of our nftables sets", head, own_table, elements::set)?;
     let mut sets = BTreeMap::new();
     for (name, shape) in found {
         let set = match shape {
-            Some((family, kind)) => read_set(socket, &name, family, kind)?,
+            Some((of, SetKind::Flows)) => ObservedSet::Plain { family: of, elements: Elements::Flows },
+            Some((of, set_kind)) => read_set(socket, family, &name, of, set_kind)?,
             None => ObservedSet::Odd,
         };
         sets.insert(name, set);
@@ -92,10 +101,10 @@ fn read_table(socket: &mut Socket, chains: Vec<RawChain>) -> Result<Option<Obser
     Ok(Some(ObservedTable { flagged: flags != 0, sets, chains }))
 }
 
-/// The flags of our table; `None` if there is no such table.
-fn table_flags(socket: &mut Socket) -> Result<Option<u32>, KernelError> {
+/// The flags of our table of this family; `None` if there is no such table.
+fn table_flags(socket: &mut Socket, family: u8) -> Result<Option<u32>, KernelError> {
     let body = |body: &mut Body<'_>| {
-        write_head(body, NFPROTO_INET, 0);
+        write_head(body, family, 0);
         own_table(body);
     };
     let head = (kind(NFT_MSG_GETTABLE), ACK);
@@ -118,12 +127,13 @@ pub(super) fn own_table(body: &mut Body<'_>) {
 
 fn read_set(
     socket: &mut Socket,
+    table: u8,
     name: &str,
     family: Family,
     set_kind: SetKind,
 ) -> Result<ObservedSet, KernelError> {
     let body = |body: &mut Body<'_>| {
-        write_head(body, NFPROTO_INET, 0);
+        write_head(body, table, 0);
         own_table(body);
         text(body, NFTA_SET_ELEM_LIST_SET, name);
     };

@@ -1,4 +1,4 @@
-//! What was read of nftables: all of our table, and the foreign forward chains that concern us.
+//! What was read of nftables: all of our tables, and the foreign forward chains that concern us.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,16 @@ use super::ruleset::{Base, Elements};
 /// What was read of nftables.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Observed {
-    /// Our table, if there is one.
+    /// Our table `inet`, if there is one.
     pub table: Option<ObservedTable>,
+    /// Our table `netdev`, if there is one.
+    pub fast_path: Option<ObservedTable>,
     /// Base chains of others at the forward hook which drop what they do not know, or which hold
     /// rules of ours.
     pub foreign_forward: Vec<ForeignChain>,
 }
 
-/// Our table as the kernel holds it.
+/// A table of ours as the kernel holds it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ObservedTable {
     /// Whether it has flags that we never set, such as `dormant`, which switches it off.

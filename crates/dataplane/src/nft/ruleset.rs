@@ -10,18 +10,40 @@ use causeway_model::{Family, Mac, Prefix, UdpPort, Vni};
 use super::foreign::ForeignAccept;
 use crate::device::Overlay;
 
-/// Name of our table, of family `inet`.
+/// Name of our tables, of families `inet` and `netdev`.
 pub const TABLE: &str = "causeway";
 
+/// Which of our tables.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum TableKind {
+    /// The firewall: packets of both families at the hooks of the IP layer.
+    #[default]
+    Inet,
+    /// The fast path: packets as they enter and leave single devices.
+    Netdev,
+}
+
+impl TableKind {
+    /// Its family's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            TableKind::Inet => "inet",
+            TableKind::Netdev => "netdev",
+        }
+    }
+}
+
 /// The bit of the packet mark that is ours: a packet that our forward chain lets foreign ones accept.
-/// It is on a packet from there to the end of postrouting only. Bits that others use by default:
+/// It is on a packet from there to the end of postrouting only, or from there to the device that it leaves through. Bits that others use by default:
 /// 0x80 AWS's CNI, 0xf00 Cilium, 0x2000 the CNI plugin `portmap` and Podman, 0x4000 and 0x8000 kube-proxy
 /// and kubelet, 0xffff0000 Calico, kube-router, Weave Net and Tailscale.
 pub const MARK: u32 = 0x1000;
 
-/// Our whole table, and what must stand elsewhere.
+/// A whole table of ours, and what must stand elsewhere.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Ruleset {
+    /// Which table.
+    pub kind: TableKind,
     /// Named sets, sorted by name.
     pub sets: Vec<Set>,
     /// Base chains.
@@ -78,6 +100,8 @@ pub enum Elements {
     Vteps(Vec<(IpAddr, Mac)>),
     /// Inner sources with their senders, no two of which overlap: a set of concatenated ranges.
     Origins(Vec<Origin>),
+    /// What rules put in: [`SetKind::Flows`].
+    Flows,
 }
 
 /// What a set holds.
@@ -92,7 +116,15 @@ pub enum SetKind {
     /// Inner sources with their senders: a set of concatenated ranges, each of which counts the packets that
     /// [`Match::Origin`] finds in it (Linux 5.7).
     Origins,
+    /// A map from one direction of connections (both addresses, the protocol, and the first four bytes behind the IP header, which
+    /// are the ports of TCP and UDP) to the MAC that it is sent to. [`Action::Learn`] puts them in; each leaves after [`LEASE`].
+    Flows,
 }
+
+/// How long a flow is passed on before one of its packets must go by the hooks of the IP layer again.
+pub const LEASE: std::time::Duration = std::time::Duration::from_secs(1);
+/// Flows that a set of them takes. One that finds no room goes by the hooks.
+pub const MOST_FLOWS: u32 = 1 << 16;
 
 impl Elements {
     /// No element of this kind.
@@ -102,6 +134,7 @@ impl Elements {
             SetKind::Prefixes => Elements::Prefixes(Vec::new()),
             SetKind::Vteps => Elements::Vteps(Vec::new()),
             SetKind::Origins => Elements::Origins(Vec::new()),
+            SetKind::Flows => Elements::Flows,
         }
     }
 
@@ -112,6 +145,7 @@ impl Elements {
             Elements::Prefixes(_) => SetKind::Prefixes,
             Elements::Vteps(_) => SetKind::Vteps,
             Elements::Origins(_) => SetKind::Origins,
+            Elements::Flows => SetKind::Flows,
         }
     }
 
@@ -122,6 +156,7 @@ impl Elements {
             Elements::Prefixes(prefixes) => prefixes.len(),
             Elements::Vteps(vteps) => vteps.len(),
             Elements::Origins(origins) => origins.len(),
+            Elements::Flows => 0,
         }
     }
 
@@ -177,10 +212,14 @@ pub enum Hook {
     Output,
     /// As any packet leaves.
     Postrouting,
+    /// As a packet comes from a device, before anything else (`netdev`).
+    Ingress,
+    /// As a packet is given to a device, its link header in front (`netdev`, Linux 5.16).
+    Egress,
 }
 
 /// What makes a chain a base chain. The policy of ours is always accept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Base {
     /// Its type.
     pub chain_type: ChainType,
@@ -188,6 +227,15 @@ pub struct Base {
     pub hook: Hook,
     /// Its place at the hook; lower is earlier.
     pub priority: i32,
+    /// Names of the devices whose packets it sees, sorted; none at the hooks of the IP layer.
+    pub devices: Vec<String>,
+}
+
+impl Base {
+    /// Whether `other` differs from it in devices at most.
+    pub fn fits(&self, other: &Base) -> bool {
+        (self.chain_type, self.hook, self.priority) == (other.chain_type, other.hook, other.priority)
+    }
 }
 
 /// A base chain of policy accept.
@@ -241,12 +289,49 @@ pub enum Match {
     OtherVni(Vni),
     /// It is of a tracked connection that both ends have agreed on: past the three packets that open it with TCP.
     Assured,
+    /// It is of a tracked connection in which an answer was seen, and neither of whose ends was translated here. UDP is assured
+    /// only after two seconds of it.
+    Settled,
     /// It is a TCP packet that opens or accepts a connection (SYN set).
     TcpSyn,
+    /// Of a TCP packet: it neither opens nor ends the connection (FIN, SYN and RST not set).
+    TcpGoesOn,
     /// Its connection's destination was translated here.
     Dnat,
     /// It carries [`MARK`].
     Marked,
+    /// It does not carry [`MARK`].
+    Unmarked,
+    /// At a device: it is of this family and, by the IP header itself, of this protocol.
+    Protocol(Family, Protocol),
+    /// It may pass another router: TTL or hop limit are above 1.
+    MoreHops(Family),
+    /// Of an IPv4 packet: its header has no options, and it is no fragment.
+    PlainHeader,
+    /// At a device with an Ethernet header: it is sent to this MAC.
+    ToMac(Mac),
+    /// Its length field says this many bytes at most.
+    LengthUpTo(Family, u16),
+    /// The direction of its connection is in the named map of [`SetKind::Flows`]. The MAC is kept for the action.
+    Flow(Family, String),
+}
+
+/// A protocol above IP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+/// A device to hand packets to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its interface index.
+    pub index: u32,
 }
 
 /// A condition on an address.
@@ -291,4 +376,25 @@ pub enum Action {
     Mark,
     /// Clear [`MARK`] and leave the other bits.
     Unmark,
+    /// Put the direction of its connection and the MAC that it is sent to into the named map of [`SetKind::Flows`].
+    Learn(Family, String),
+    /// Give it the destination MAC that [`Match::Flow`] found for it and this source MAC, and hand it to a tunnel device.
+    Encapsulate {
+        /// The source MAC.
+        source: Mac,
+        /// The device.
+        to: Link,
+    },
+    /// The same, to a device that leads to a pod. Where the sum of the packet's bytes is known already, from a network card or from the
+    /// packet that it came in, it stays right with the new link header in front.
+    Deliver {
+        /// Its family.
+        family: Family,
+        /// Its protocol.
+        protocol: Protocol,
+        /// The source MAC.
+        source: Mac,
+        /// The device.
+        to: Link,
+    },
 }

@@ -160,7 +160,9 @@ impl Answers<'_> {
             .checked_sub(1)
             .and_then(|at| self.batch.changes.get(at))
             .and_then(|at| self.transaction.changes().get(*at));
-        let named = change.map(|change| format!(": {}", change.summary())).unwrap_or_default();
+        let named = change
+            .map(|change| format!(": {}", change.summary(self.transaction.table())))
+            .unwrap_or_default();
         KernelError::Refused {
             operation: OPERATION,
             source: io::Error::from_raw_os_error(answer.code),

@@ -8,17 +8,17 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Mac, Prefix};
 
-use super::expression::{INNER_SOURCE_MAC, VNI, comment, octets};
+use super::expression::{INNER_SOURCE_MAC, PORTS, VNI, comment, length_field, octets};
 use super::foreign::{COMMENT, Direction, ForeignAccept};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};
 
 impl Display for Ruleset {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "table inet {TABLE} {{")?;
+        writeln!(f, "table {} {TABLE} {{", self.kind.name())?;
         let mut gap = "";
         for set in &self.sets {
-            writeln!(f, "{gap}\tset {} {{", set.name)?;
+            writeln!(f, "{gap}\t{} {} {{", word_for_set(set.elements.kind()), set.name)?;
             for property in set_properties(set.family, set.elements.kind()) {
                 writeln!(f, "\t\t{property}")?;
             }
@@ -46,14 +46,20 @@ impl Display for Ruleset {
 
 impl Display for Transaction {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.changes.iter().try_for_each(|change| writeln!(f, "{change}"))
+        self.changes.iter().try_for_each(|change| writeln!(f, "{}", Command { table: self.table, change }))
     }
 }
 
-impl Display for Change {
+/// A change of one of our tables.
+struct Command<'a> {
+    table: TableKind,
+    change: &'a Change,
+}
+
+impl Display for Command<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.summary())?;
-        match self {
+        f.write_str(&self.change.summary(self.table))?;
+        match self.change {
             Change::AddSet { family, kind, .. } => {
                 let properties: Vec<String> = set_properties(*family, *kind).collect();
                 write!(f, " {{ {}; }}", properties.join("; "))
@@ -76,18 +82,19 @@ impl Display for Change {
 
 impl Change {
     /// The command and its object, without content.
-    pub(super) fn summary(&self) -> String {
+    pub(super) fn summary(&self, table: TableKind) -> String {
+        let table = format!("{} {TABLE}", table.name());
         match self {
-            Change::AddTable => format!("create table inet {TABLE}"),
-            Change::DeleteTable => format!("delete table inet {TABLE}"),
-            Change::AddSet { name, .. } => format!("create set inet {TABLE} {name}"),
-            Change::DeleteSet(name) => format!("delete set inet {TABLE} {name}"),
-            Change::AddElements { set, .. } => format!("create element inet {TABLE} {set}"),
-            Change::DeleteElements { set, .. } => format!("delete element inet {TABLE} {set}"),
-            Change::AddChain { name, .. } => format!("create chain inet {TABLE} {name}"),
-            Change::FlushChain(name) => format!("flush chain inet {TABLE} {name}"),
-            Change::DeleteChain(name) => format!("delete chain inet {TABLE} {name}"),
-            Change::AddRule { chain, .. } => format!("add rule inet {TABLE} {chain}"),
+            Change::AddTable => format!("create table {table}"),
+            Change::DeleteTable => format!("delete table {table}"),
+            Change::AddSet { name, kind, .. } => format!("create {} {table} {name}", word_for_set(*kind)),
+            Change::DeleteSet(name) => format!("delete set {table} {name}"),
+            Change::AddElements { set, .. } => format!("create element {table} {set}"),
+            Change::DeleteElements { set, .. } => format!("delete element {table} {set}"),
+            Change::AddChain { name, .. } => format!("create chain {table} {name}"),
+            Change::FlushChain(name) => format!("flush chain {table} {name}"),
+            Change::DeleteChain(name) => format!("delete chain {table} {name}"),
+            Change::AddRule { chain, .. } => format!("add rule {table} {chain}"),
             Change::AddAccept { chain, before: None, .. } => format!("add rule {chain}"),
             Change::AddAccept { chain, before: Some(rule), .. } => {
                 format!("insert rule {chain} handle {}", rule.0)
@@ -95,6 +102,10 @@ impl Change {
             Change::DeleteAccept { chain, rule } => format!("delete rule {chain} handle {}", rule.0),
         }
     }
+}
+
+fn word_for_set(kind: SetKind) -> &'static str {
+    if kind == SetKind::Flows { "map" } else { "set" }
 }
 
 fn set_properties(family: Family, kind: SetKind) -> impl Iterator<Item = String> {
@@ -107,13 +118,19 @@ fn set_properties(family: Family, kind: SetKind) -> impl Iterator<Item = String>
         SetKind::Addresses | SetKind::Prefixes => format!("type {address}"),
         SetKind::Vteps => format!("typeof {ip} saddr . @th,{},48", INNER_SOURCE_MAC * 8),
         SetKind::Origins => format!("type {address} . ether_addr"),
+        SetKind::Flows => format!("typeof {} : ether daddr", Flow(family)),
     };
-    let more: &[&str] = match kind {
-        SetKind::Addresses | SetKind::Vteps => &[],
-        SetKind::Prefixes => &["flags interval"],
-        SetKind::Origins => &["flags interval", "counter"],
+    let flag = |text: &str| vec![text.to_owned()];
+    let more = match kind {
+        SetKind::Addresses | SetKind::Vteps => Vec::new(),
+        SetKind::Prefixes => flag("flags interval"),
+        SetKind::Origins => vec!["flags interval".to_owned(), "counter".to_owned()],
+        SetKind::Flows => {
+            let (size, lease) = (format!("size {MOST_FLOWS}"), format!("timeout {}s", LEASE.as_secs()));
+            vec![size, "flags dynamic,timeout".to_owned(), lease]
+        }
     };
-    std::iter::once(of).chain(more.iter().map(|property| (*property).to_owned()))
+    std::iter::once(of).chain(more)
 }
 
 impl Display for Elements {
@@ -127,6 +144,7 @@ impl Display for Elements {
                 join(f, &vteps)
             }
             Elements::Origins(origins) => join(f, origins),
+            Elements::Flows => Ok(()),
         }
     }
 }
@@ -169,8 +187,19 @@ impl Display for Base {
             Hook::Forward => "forward",
             Hook::Output => "output",
             Hook::Postrouting => "postrouting",
+            Hook::Ingress => "ingress",
+            Hook::Egress => "egress",
         };
-        write!(f, "type {chain_type} hook {hook} priority {}; policy accept;", self.priority)
+        write!(f, "type {chain_type} hook {hook} ")?;
+        match self.devices.as_slice() {
+            [] => {}
+            [device] => write!(f, "device \"{device}\" ")?,
+            devices => {
+                let quoted: Vec<String> = devices.iter().map(|device| format!("\"{device}\"")).collect();
+                write!(f, "devices = {{ {} }} ", quoted.join(", "))?;
+            }
+        }
+        write!(f, "priority {}; policy accept;", self.priority)
     }
 }
 
@@ -224,9 +253,27 @@ impl Display for Match {
             Match::UdpTo(port) => write!(f, "udp dport {port}"),
             Match::OtherVni(vni) => write!(f, "@th,{},24 != {:#x}", VNI * 8, vni.0),
             Match::Assured => f.write_str("ct status assured"),
+            Match::Settled => f.write_str("ct status & (seen-reply|snat|dnat) == seen-reply"),
             Match::TcpSyn => f.write_str("tcp flags syn"),
+            Match::TcpGoesOn => f.write_str("tcp flags & (fin|syn|rst) == 0"),
             Match::Dnat => f.write_str("ct status dnat"),
             Match::Marked => write!(f, "meta mark & {MARK:#010x} == {MARK:#010x}"),
+            Match::Unmarked => write!(f, "meta mark & {MARK:#010x} == 0"),
+            Match::Protocol(family, protocol) => {
+                let name = match protocol {
+                    Protocol::Tcp => "tcp",
+                    Protocol::Udp => "udp",
+                };
+                write!(f, "{} {name}", protocol_field(*family))
+            }
+            Match::MoreHops(Family::V4) => f.write_str("ip ttl > 1"),
+            Match::MoreHops(Family::V6) => f.write_str("ip6 hoplimit > 1"),
+            Match::PlainHeader => f.write_str("@nh,0,8 0x45 ip frag-off & 0x3fff == 0"),
+            Match::ToMac(mac) => write!(f, "ether daddr {mac}"),
+            Match::LengthUpTo(family, bytes) => {
+                write!(f, "{} length <= {}", protocol(*family), length_field(*family, *bytes))
+            }
+            Match::Flow(family, set) => write!(f, "{} @{set}", Flow(*family)),
         }
     }
 }
@@ -270,7 +317,29 @@ impl Display for Action {
             Action::ClearFlowLabel => f.write_str("ip6 flowlabel set 0"),
             Action::Mark => write!(f, "meta mark set meta mark | {MARK:#010x}"),
             Action::Unmark => write!(f, "meta mark set meta mark & {:#010x}", !MARK),
+            Action::Learn(family, set) => write!(f, "add @{set} {{ {} : ether daddr }}", Flow(*family)),
+            // `nft` has no words for where the MAC comes from, nor for keeping the sum right.
+            Action::Encapsulate { source, to } | Action::Deliver { source, to, .. } => {
+                write!(f, "ether daddr set FOUND ether saddr set {source} fwd to \"{}\"", to.name)
+            }
         }
+    }
+}
+
+/// The direction of a connection.
+struct Flow(Family);
+
+impl Display for Flow {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let ip = protocol(self.0);
+        write!(f, "{ip} saddr . {ip} daddr . {} . @th,0,{}", protocol_field(self.0), PORTS * 8)
+    }
+}
+
+fn protocol_field(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip protocol",
+        Family::V6 => "ip6 nexthdr",
     }
 }
 

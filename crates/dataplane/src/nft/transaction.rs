@@ -1,20 +1,32 @@
 //! A change of nftables: all of it is done, or nothing.
 
 use super::foreign::{ForeignAccept, ForeignChainId, RuleHandle};
-use super::ruleset::{Base, Elements, Rule, SetKind};
+use super::ruleset::{Base, Elements, Rule, SetKind, TableKind};
 use causeway_model::Family;
 
 /// One atomic change of nftables. Written as text that `nft -f -` accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transaction {
+    /// Which of our tables it speaks of.
+    pub(super) table: TableKind,
     /// What is done, in this order; at least one.
     pub(super) changes: Vec<Change>,
 }
 
 impl Transaction {
-    /// A transaction of these changes; `None` if there are none.
+    /// A transaction of these changes to our table `inet` and to foreign chains; `None` if there are none.
     pub fn new(changes: Vec<Change>) -> Option<Transaction> {
-        (!changes.is_empty()).then_some(Transaction { changes })
+        Transaction::of(TableKind::Inet, changes)
+    }
+
+    /// A transaction of these changes; `None` if there are none.
+    pub fn of(table: TableKind, changes: Vec<Change>) -> Option<Transaction> {
+        (!changes.is_empty()).then_some(Transaction { table, changes })
+    }
+
+    /// Which of our tables it speaks of.
+    pub fn table(&self) -> TableKind {
+        self.table
     }
 
     /// What is done, in order.

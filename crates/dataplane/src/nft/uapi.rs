@@ -25,6 +25,7 @@ pub const NFT_MSG_GETGEN: u16 = 16;
 
 pub const NFPROTO_INET: u8 = 1;
 pub const NFPROTO_IPV4: u8 = 2;
+pub const NFPROTO_NETDEV: u8 = 5;
 pub const NFPROTO_IPV6: u8 = 10;
 
 pub const NFTA_LIST_ELEM: u16 = 1;
@@ -35,6 +36,11 @@ pub const NFTA_TABLE_FLAGS: u16 = 2;
 
 pub const NFTA_HOOK_HOOKNUM: u16 = 1;
 pub const NFTA_HOOK_PRIORITY: u16 = 2;
+pub const NFTA_HOOK_DEV: u16 = 3;
+pub const NFTA_HOOK_DEVS: u16 = 4;
+pub const NFTA_DEVICE_NAME: u16 = 1;
+pub const NF_NETDEV_INGRESS: u32 = 0;
+pub const NF_NETDEV_EGRESS: u32 = 1;
 pub const NFTA_CHAIN_TABLE: u16 = 1;
 pub const NFTA_CHAIN_NAME: u16 = 3;
 pub const NFTA_CHAIN_HOOK: u16 = 4;
@@ -60,14 +66,21 @@ pub const NFTA_SET_NAME: u16 = 2;
 pub const NFTA_SET_FLAGS: u16 = 3;
 pub const NFTA_SET_KEY_TYPE: u16 = 4;
 pub const NFTA_SET_KEY_LEN: u16 = 5;
+pub const NFTA_SET_DATA_TYPE: u16 = 6;
+pub const NFTA_SET_DATA_LEN: u16 = 7;
 pub const NFTA_SET_DESC: u16 = 9;
+pub const NFTA_SET_DESC_SIZE: u16 = 1;
 pub const NFTA_SET_DESC_CONCAT: u16 = 2;
 pub const NFTA_SET_FIELD_LEN: u16 = 1;
 pub const NFTA_SET_ID: u16 = 10;
+pub const NFTA_SET_TIMEOUT: u16 = 11;
 pub const NFTA_SET_USERDATA: u16 = 13;
 /// What each element of a set gets of its own, such as a counter.
 pub const NFTA_SET_EXPR: u16 = 17;
 pub const NFT_SET_INTERVAL: u32 = 4;
+pub const NFT_SET_MAP: u32 = 8;
+pub const NFT_SET_TIMEOUT: u32 = 0x10;
+pub const NFT_SET_EVAL: u32 = 0x20;
 pub const NFT_SET_CONCAT: u32 = 0x80;
 /// `nft`'s number for the type `integer`.
 pub const TYPE_INTEGER: u32 = 4;
@@ -77,6 +90,8 @@ pub const TYPE_ETHERADDR: u32 = 9;
 pub const TYPE_IPADDR: u32 = 7;
 /// `nft`'s number for the type `ipv6_addr`.
 pub const TYPE_IP6ADDR: u32 = 8;
+/// `nft`'s number for the type `inet_proto`.
+pub const TYPE_INET_PROTOCOL: u32 = 12;
 
 pub const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
@@ -97,12 +112,23 @@ pub const NFT_REG_VERDICT: u32 = 0;
 pub const NFT_REG_1: u32 = 1;
 /// The 16 bytes behind those of register 1.
 pub const NFT_REG_2: u32 = 2;
+/// The 16 bytes behind those of register 2.
+pub const NFT_REG_3: u32 = 3;
+/// The 16 bytes behind those of register 3.
+pub const NFT_REG_4: u32 = 4;
 /// The second four of the 16 bytes of register 1.
 pub const NFT_REG32_01: u32 = 9;
+/// The third four.
+pub const NFT_REG32_02: u32 = 10;
+/// The last four.
+pub const NFT_REG32_03: u32 = 11;
+/// The second four of the 16 bytes of register 3.
+pub const NFT_REG32_09: u32 = 17;
 
 pub const NFTA_META_DREG: u16 = 1;
 pub const NFTA_META_KEY: u16 = 2;
 pub const NFTA_META_SREG: u16 = 3;
+pub const NFT_META_PROTOCOL: u32 = 1;
 pub const NFT_META_MARK: u32 = 3;
 pub const NFT_META_IIFNAME: u32 = 6;
 pub const NFT_META_OIFNAME: u32 = 7;
@@ -117,6 +143,8 @@ pub const NFTA_CMP_OP: u16 = 2;
 pub const NFTA_CMP_DATA: u16 = 3;
 pub const NFT_CMP_EQ: u32 = 0;
 pub const NFT_CMP_NEQ: u32 = 1;
+pub const NFT_CMP_LTE: u32 = 3;
+pub const NFT_CMP_GT: u32 = 4;
 
 pub const NFTA_PAYLOAD_DREG: u16 = 1;
 pub const NFTA_PAYLOAD_BASE: u16 = 2;
@@ -148,10 +176,23 @@ pub const NFTA_LOOKUP_DREG: u16 = 3;
 pub const NFTA_LOOKUP_FLAGS: u16 = 5;
 pub const NFT_LOOKUP_F_INV: u32 = 1;
 
+pub const NFTA_DYNSET_SET_NAME: u16 = 1;
+pub const NFTA_DYNSET_OP: u16 = 3;
+pub const NFTA_DYNSET_SREG_KEY: u16 = 4;
+pub const NFTA_DYNSET_SREG_DATA: u16 = 5;
+/// Puts in what is not there; what is there keeps its time.
+pub const NFT_DYNSET_OP_ADD: u32 = 0;
+
+pub const NFTA_FWD_SREG_DEV: u16 = 1;
+
 pub const NFTA_CT_DREG: u16 = 1;
 pub const NFTA_CT_KEY: u16 = 2;
 pub const NFT_CT_STATUS: u32 = 2;
+/// `IPS_SEEN_REPLY` of `nf_conntrack_common.h`.
+pub const IPS_SEEN_REPLY: u32 = 1 << 1;
 pub const IPS_ASSURED: u32 = 4;
+/// `IPS_SRC_NAT` of `nf_conntrack_common.h`.
+pub const IPS_SRC_NAT: u32 = 1 << 4;
 /// `IPS_DST_NAT` of `nf_conntrack_common.h`.
 pub const IPS_DST_NAT: u32 = 1 << 5;
 

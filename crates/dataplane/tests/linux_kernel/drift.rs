@@ -202,10 +202,24 @@ fn the_hosts_links_and_addresses_are_told_with_their_effective_filters() {
         kernel.apply(&ground(BRIDGE)).unwrap();
         let observed = observe(&mut kernel);
         let find = |name: &str| observed.host_links.iter().find(|link| link.name == name).cloned();
-        let link =
-            |name: &str, kind: &str, rp_filter| HostLink { name: name.into(), kind: kind.into(), rp_filter };
+        let index = |name: &str| json(&format!("ip -json link show dev {name}"))[0]["ifindex"].as_u64();
+        let index = |name: &str| index(name).and_then(|index| u32::try_from(index).ok()).unwrap();
+        let link = |name: &str, kind: &str, rp_filter| HostLink {
+            index: index(name),
+            master: None,
+            mac: json(&format!("ip -json link show dev {name}"))[0]["address"]
+                .as_str()
+                .and_then(|mac| mac.parse().ok()),
+            mtu: if name == "eth0" { 9000 } else { 1500 },
+            name: name.into(),
+            kind: kind.into(),
+            rp_filter,
+        };
         assert_eq!(find("eth0"), Some(link("eth0", "veth", 1)));
         assert_eq!(find("cni0"), Some(link("cni0", "bridge", 0)));
+        run("ip link set eth1 master cni0");
+        let port = observe(&mut kernel).host_links.into_iter().find(|link| link.name == "eth1");
+        assert_eq!(port.and_then(|port| port.master), Some(index("cni0")));
         assert_eq!(find("vx-bridge"), None);
         let of_eth0: Vec<&HostAddress> =
             observed.host_addresses.iter().filter(|own| own.link == "eth0").collect();

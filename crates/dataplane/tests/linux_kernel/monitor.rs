@@ -50,6 +50,8 @@ fn changes_of_ours_by_others_and_of_the_host_are_relevant() {
             "ip address add 192.0.2.1/24 dev eth0",
             "ip -6 address add 2001:db8::1/64 dev eth0",
             "ip link set eth0 mtu 9000",
+            "ip link add br0 type bridge",
+            "ip link set eth1 master br0",
             "ip link del vx-bridge",
         ] {
             run(command);
@@ -91,8 +93,6 @@ fn changes_that_do_not_concern_us_are_irrelevant() {
             "ip rule add priority 9 table 100",
             "ip nexthop add id 7 dev eth0",
             "ip link set eth0 txqueuelen 500",
-            "ip link set eth0 master br0",
-            "ip link set eth0 nomaster",
             "ip link set br0 type bridge stp_state 1",
             "ip address add fe80::7/64 dev eth1 nodad",
         ] {

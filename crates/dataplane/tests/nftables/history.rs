@@ -12,7 +12,7 @@ use causeway_dataplane::nft::foreign::{
 use causeway_dataplane::nft::observed::{ObservedChain, ObservedSet, ObservedTable};
 use causeway_dataplane::nft::{
     Action, Address, Base, Chain, ChainType, Change, Digest, Elements, Hook, Match, Origin, Rule, Set,
-    SetKind,
+    SetKind, TableKind,
 };
 use causeway_model::{Family, Mac, Prefix, PrefixSet};
 use proptest::prelude::*;
@@ -70,6 +70,7 @@ fn any_elements(family: Family, kind: SetKind) -> BoxedStrategy<Elements> {
                 Elements::Vteps(all.into_iter().collect())
             })
             .boxed(),
+        SetKind::Flows => Just(Elements::Flows).boxed(),
         SetKind::Origins => {
             (any_elements(family, SetKind::Prefixes), any_elements(Family::V4, SetKind::Prefixes))
                 .prop_map(|both| match both {
@@ -143,12 +144,14 @@ fn any_ruleset() -> impl Strategy<Value = Ruleset> {
                     chain_type: ChainType::Filter,
                     hook: hooks[n],
                     priority: if moved { 7 } else { -300 },
+                    devices: Vec::new(),
                 },
                 rules,
             })
         };
         let chains = [0, 1, 2].map(|n| proptest::option::weighted(0.8, chain(n)));
         (Just(sets), chains, Just(accepts)).prop_map(|(sets, chains, accepts)| Ruleset {
+            kind: TableKind::Inet,
             sets,
             chains: chains.into_iter().flatten().collect(),
             accept_in_foreign_forward: accepts,
@@ -301,7 +304,8 @@ fn the_model_does_what_the_kernel_does() {
 fn a_digest_that_the_kernel_shows_is_that_of_the_rule() {
     in_namespace(|| {
         let rule = Rule { matches: Vec::new(), action: Action::Accept, comment: "all".to_owned() };
-        let base = Base { chain_type: ChainType::Filter, hook: Hook::Input, priority: 0 };
+        let base =
+            Base { chain_type: ChainType::Filter, hook: Hook::Input, priority: 0, devices: Vec::new() };
         let chain = Chain { name: "only".to_owned(), base, rules: vec![rule.clone()] };
         converge(Some(&Ruleset { chains: vec![chain], ..Ruleset::default() }));
         let table = observe().table.expect("our table");

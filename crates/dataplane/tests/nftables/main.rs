@@ -1,6 +1,8 @@
 //! nftables as the kernel takes it, holds it and acts on it, in network namespaces of the tests' own.
 //! Needs root, iproute2, nftables and iptables.
 
+mod fast_packets;
+mod fast_path;
 mod foreign;
 mod history;
 mod packets;

@@ -11,7 +11,7 @@ use super::{prefix, socket};
 
 /// What a CNI and kube-proxy have on a node: masquerade of what comes from pods or to them, and a drop
 /// of packets that belong to no known connection.
-const CNI: &str = "
+pub const CNI: &str = "
     table inet cni {
         chain postrouting {
             type nat hook postrouting priority srcnat;
@@ -23,14 +23,14 @@ const CNI: &str = "
         chain forward { type filter hook forward priority 0; ct state invalid drop; }
     }";
 
-const POD: [&str; 2] = ["10.1.1.2", "fd00:1:0:1::2"];
-const REMOTE: [&str; 2] = ["10.2.0.2", "fd00:2::2"];
+pub const POD: [&str; 2] = ["10.1.1.2", "fd00:1:0:1::2"];
+pub const REMOTE: [&str; 2] = ["10.2.0.2", "fd00:2::2"];
 
 /// A node with a pod on one side and a remote pod on the other.
-struct Bed {
-    remote: Namespace,
-    node: Namespace,
-    pod: Namespace,
+pub struct Bed {
+    pub remote: Namespace,
+    pub node: Namespace,
+    pub pod: Namespace,
 }
 
 /// The remote end of the tunnels of `node`, of which `device` is number `at`: a pod's addresses, and an
@@ -58,7 +58,7 @@ fn route_remote(remote: &Namespace, at: u8) {
 }
 
 impl Bed {
-    fn new(cni: &str) -> Bed {
+    pub fn new(cni: &str) -> Bed {
         let (remote, node, pod) = (Namespace::new("remote"), Namespace::new("node"), Namespace::new("pod"));
         remote_addresses(&remote);
         addresses(&node, "lo", &["198.18.0.1/32", "fd00:c5::1/128"]);

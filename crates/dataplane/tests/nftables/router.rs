@@ -12,8 +12,8 @@ use causeway_dataplane::nft::{Origin, Ruleset};
 use causeway_dataplane::state::Vxlan;
 use causeway_dataplane::table::Table;
 use causeway_model::{
-    DualStack, Families, Mac, NodePlan, OverlayAddresses, OwnPrefixes, Prefix, PrefixSet, Role, Translation,
-    TunnelPair, Tunnels, Vtep,
+    DualStack, Families, Mac, NodePlan, OverlayAddresses, OwnPrefixes, Prefix, Role, Translation, TunnelPair,
+    Tunnels, Vtep,
 };
 
 use super::{address, converge, enter_new_namespace, nft_text, prefix, prefixes, run};
@@ -212,7 +212,7 @@ pub fn addresses(namespace: &Namespace, device: &str, addresses: &[&str]) {
 /// A node of a cluster with pods in 10.1.0.0/16 and fd00:1::/56, Services in 10.96.0.0/16 and
 /// fd00:96::/112, overlay 198.18.0.0/24 and fd00:c5::/120, linked to one with pods in 10.2.0.0/16 and
 /// fd00:2::/56 and overlay 198.18.1.0/24 and fd00:c5:1::/120, and to one with pods in 10.3.0.0/16 and fd00:3::/56 and
-/// overlay 198.18.2.0/24.
+/// overlay 198.18.2.0/24. Several nodes carry 10.2.7.0/24 and fd00:2:0:7::/64.
 pub struct Node {
     pub role: Role,
     pub local_pods: Vec<&'static str>,
@@ -221,6 +221,8 @@ pub struct Node {
     pub vteps: Vec<&'static str>,
     pub mtu: u32,
     pub overlay: (&'static str, &'static str),
+    /// The families that have a fast path.
+    pub fast: Families,
 }
 
 impl Default for Node {
@@ -233,6 +235,7 @@ impl Default for Node {
             vteps: Vec::new(),
             mtu: 1450,
             overlay: ("198.18.0.1", "fd00:c5::1"),
+            fast: Families::NONE,
         }
     }
 }
@@ -294,10 +297,11 @@ impl Node {
             families: Families::DUAL,
             origins: [of(&remote, "198.18.1.0/24"), of(&others, "198.18.2.0/24")].concat(),
             remote: remote.into_iter().chain(others).collect(),
-            carried: PrefixSet::default(),
+            carried: prefixes(&["10.2.7.0/24", "fd00:2:0:7::/64"]).into_iter().collect(),
             devices: &devices,
             fdb: &fdb,
             link_mtu: None,
+            fast: self.fast,
         };
         firewall(&inputs).expect("a table")
     }

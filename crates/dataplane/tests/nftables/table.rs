@@ -3,7 +3,7 @@
 use super::*;
 use causeway_dataplane::Overlay;
 use causeway_dataplane::nft::{
-    Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Origin, Rule, Set, Transaction,
+    Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Origin, Rule, Set, TableKind, Transaction,
 };
 use causeway_model::{Family, Mac, UdpPort, Vni};
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ fn rule(matches: Vec<Match>, action: Action) -> Rule {
 }
 
 fn chain(name: &str, chain_type: ChainType, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
-    Chain { name: name.to_owned(), base: Base { chain_type, hook, priority }, rules }
+    Chain { name: name.to_owned(), base: Base { chain_type, hook, priority, devices: Vec::new() }, rules }
 }
 
 fn set(name: &str, family: Family, elements: Elements) -> Set {
@@ -40,9 +40,11 @@ fn every_match(family: Family) -> Vec<Match> {
         Match::OtherVni(Vni(54)),
         Match::OtherVni(Vni(0xff_00_01)),
         Match::Assured,
+        Match::Settled,
         Match::TcpSyn,
         Match::Dnat,
         Match::Marked,
+        Match::Unmarked,
     ];
     let named = |name: &str| format!("{name}{digit}");
     let mut addresses = vec![
@@ -124,6 +126,7 @@ fn everything() -> Ruleset {
     let filter_at =
         |name: &str, hook, priority| chain(name, ChainType::Filter, hook, priority, filter.clone());
     Ruleset {
+        kind: TableKind::Inet,
         sets: vec![
             set(
                 "addresses4",

@@ -50,7 +50,7 @@ pub fn set_underlay(world: &World) {
     let mut host = Observed::default();
     world.tell_host(&mut host);
     ip("address flush dev eth0");
-    for own in host.host_addresses {
+    for own in host.host_addresses.into_iter().filter(|own| own.link == "eth0") {
         let (length, nodad) = if own.address.is_ipv4() { (24, "") } else { (64, "nodad") };
         ip(&format!("address replace {}/{length} dev eth0 {nodad}", own.address));
     }

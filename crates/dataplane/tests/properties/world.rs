@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use causeway_dataplane::desired::sysctls;
 use causeway_dataplane::state::{Capabilities, HostAddress, HostLink, Observed};
 use causeway_model::{
-    DualStack, Families, Family, LinkId, LinkPlan, LinkPrefix, NodeId, NodePlan, OverlayAddresses,
+    DualStack, Families, Family, LinkId, LinkPlan, LinkPrefix, Mac, NodeId, NodePlan, OverlayAddresses,
     OwnPrefixes, Peer, Prefix, PrefixKind, Role, Scope, SliceId, SlicePlan, Transport, Tunnel, Tunnels,
     UdpPort, Via, Vni, Vtep,
 };
@@ -298,18 +298,33 @@ impl World {
     /// Gives the host the underlay addresses of this world and their MTU.
     pub fn tell_host(&self, observed: &mut Observed) {
         let both = End { outer: Families::DUAL, ..self.end.clone() };
-        observed.host_addresses = underlay(0, 9, &both)
-            .addresses()
-            .map(|address| HostAddress { address, link: "eth0".to_owned(), mtu: self.underlay_mtu })
+        let underlay = underlay(0, 9, &both);
+        let of_eth0 = underlay.addresses().map(|address| ("eth0", address));
+        let gateways = pods_of(0, 9).map(|pods| ("cni0", pods.first()));
+        observed.host_addresses = of_eth0
+            .chain(gateways)
+            .map(|(link, address)| HostAddress { address, link: link.to_owned(), mtu: self.underlay_mtu })
             .collect();
     }
 }
 
-/// A host without anything of ours.
-pub fn empty_host(resilient_groups: bool) -> Observed {
-    let link =
-        |name: &str, kind: &str| HostLink { name: name.to_owned(), kind: kind.to_owned(), rp_filter: 1 };
-    let links = vec![link("eth0", ""), link("flannel.1", "vxlan"), link("cni0", "bridge")];
+/// A host without anything of ours. Whether it is able to do the one thing or the other goes together.
+pub fn empty_host(able: bool) -> Observed {
+    let link = |index, name: &str, kind: &str, master| HostLink {
+        index,
+        master,
+        mac: Some(Mac([2, 0, 0, 0, 0, index as u8])),
+        mtu: 1500,
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        rp_filter: 1,
+    };
+    let links = vec![
+        link(2, "eth0", "", None),
+        link(3, "flannel.1", "vxlan", None),
+        link(4, "cni0", "bridge", None),
+        link(5, "veth1", "veth", Some(4)),
+    ];
     let settings = sysctls::all(links.iter().map(|link| link.name.as_str()));
     Observed {
         sysctls: settings
@@ -321,7 +336,12 @@ pub fn empty_host(resilient_groups: bool) -> Observed {
             })
             .collect(),
         host_links: links,
-        capabilities: Capabilities { resilient_groups, ipv6: true, iptables_legacy: false },
+        capabilities: Capabilities {
+            resilient_groups: able,
+            ipv6: true,
+            iptables_legacy: false,
+            fast_path: able,
+        },
         ..Observed::default()
     }
 }

@@ -12,6 +12,7 @@ mod addresses;
 mod bench;
 mod failover;
 mod families;
+mod fast_path;
 mod lifecycle;
 mod modes;
 mod overlap;

@@ -97,7 +97,8 @@ fn around(names: &[&str]) -> Around {
 fn inputs<'a>(node: &'a NodePlan, around: &'a Around, link_mtu: Option<u32>) -> Inputs<'a> {
     let Around { remote, carried, origins, devices, fdb } = around;
     let (families, remote, carried) = (node.vtep.families, remote.clone(), carried.clone());
-    Inputs { node, families, remote, carried, origins: origins.clone(), devices, fdb, link_mtu }
+    let fast = Families::NONE;
+    Inputs { node, families, remote, carried, origins: origins.clone(), devices, fdb, link_mtu, fast }
 }
 
 fn ruleset(node: &NodePlan, around: &Around) -> Ruleset {
@@ -110,6 +111,22 @@ fn rules(ruleset: &Ruleset, chain: &str) -> Vec<String> {
     let body = text.split(&format!("\tchain {chain} {{\n")).nth(1).unwrap_or_default();
     let lines = body.lines().skip(1).take_while(|line| *line != "\t}");
     lines.map(|line| line.trim().split(" comment ").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_may_take_the_fast_path_is_marked_before_it_is_let_through() {
+    let (node, around) = (node(Role::Node), around(&["vx-bridge"]));
+    let inputs = Inputs { fast: [Family::V4].into_iter().collect(), ..inputs(&node, &around, None) };
+    let settled = "ct status & (seen-reply|snat|dnat) == seen-reply meta mark set meta mark | 0x00001000";
+    assert_eq!(
+        rules(&firewall(&inputs).unwrap(), "forward")[..4],
+        [
+            "iifgroup != 4876 oifgroup != 4876 accept".to_owned(),
+            format!("oifgroup 4876 ip saddr 10.1.1.0/24 ip daddr != @carried4 {settled}"),
+            format!("iifgroup 4876 ip daddr 10.1.1.0/24 {settled}"),
+            "ct status assured accept".to_owned(),
+        ]
+    );
 }
 
 #[track_caller]
