@@ -375,6 +375,7 @@ mod tests {
                 );
             }
         }
+        metrics.set(&FAST_PATH, &[], 1.0);
         let names: Vec<ClusterName> = remotes.iter().map(|remote| remote.parse().unwrap()).collect();
         let much = Traffic { packets: 123_456_789_012, bytes: 123_456_789_012, ..Traffic::default() };
         put_traffic(&mut page, &names.into_iter().map(|name| (name, much)).collect());

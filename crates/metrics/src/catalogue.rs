@@ -109,21 +109,21 @@ metrics! {
     WATCH_FAILURES = "causeway_watch_failures_total", Kind::Counter, ["server", "resource", "reason"], EVERY,
         "Watches that failed and were started anew";
     LINK_UP = "causeway_link_up", Kind::Gauge, ["remote"], AGENT,
-        "1 if the link is in the kernel and, where it is probed, answered in every IP family; else 0";
+        "1 if it is in the kernel and, where probed, answered in every IP family; else 0";
     LINK_RTT = "causeway_link_rtt_seconds", Kind::Histogram(RTT_BOUNDS), ["remote"], AGENT,
         "Round-trip time of probes to gateways of the remote cluster and nodes that carry its Services; with more than 16 clusters only sum and count";
     LINK_JITTER = "causeway_link_jitter_seconds", Kind::Gauge, ["remote"], AGENT,
         "Smoothed deviation of the round-trip time, median of the gateways that answer; not told with more than 16 clusters";
     LINK_LOST = "causeway_link_probes_lost_total", Kind::Counter, ["remote"], AGENT,
-        "Probes without an answer within three seconds; those with one are in causeway_link_rtt_seconds_count";
+        "Probes not answered within three seconds; others: causeway_link_rtt_seconds_count";
     LINK_BYTES = "causeway_link_receive_bytes_total", Kind::Counter, ["remote"], AGENT,
-        "Bytes of inner packets let in from the remote cluster; its own nodes count the other way";
+        "Bytes of inner packets let in from the remote cluster";
     LINK_PACKETS = "causeway_link_receive_packets_total", Kind::Counter, ["remote"], AGENT,
         "Inner packets let in from the remote cluster; not told with more than 16 clusters";
     GATEWAYS = "causeway_gateways", Kind::Gauge, ["state"], AGENT,
-        "Addresses of gateways that this node uses: alive, dead (not in use) or silent (as all others, so in use)";
+        "Addresses of gateways: alive, dead (not in use) or silent (as all others, so in use)";
     GATEWAYS_IMPAIRED = "causeway_gateways_impaired", Kind::Gauge, ["impairment"], AGENT,
-        "Addresses of gateways that answer and lose some packets (loss), or all of full size (large_packets)";
+        "Addresses of gateways that lose some packets (loss), or all of full size (large_packets)";
     FAILOVERS = "causeway_failovers_total", Kind::Counter, [], AGENT,
         "Changes of next-hop groups since a gateway died or came back";
     DEVICE_BYTES = "causeway_device_bytes_total", Kind::Counter, ["device", "encapsulation", "direction"], AGENT,
@@ -131,7 +131,7 @@ metrics! {
     DEVICE_PACKETS = "causeway_device_packets_total", Kind::Counter, ["device", "encapsulation", "direction"], AGENT,
         "Inner packets through a tunnel device";
     DEVICE_DROPS = "causeway_device_dropped_packets_total", Kind::Counter, ["device", "encapsulation", "direction"], AGENT,
-        "Packets that the kernel dropped at a tunnel device, for lack of room or of a peer";
+        "Packets dropped at a tunnel device, for lack of room or of a peer";
     DEVICE_ERRORS = "causeway_device_errors_total", Kind::Counter, ["device", "encapsulation", "direction"], AGENT,
         "Packets with an error at a tunnel device";
     FIREWALL_DROPS = "causeway_firewall_dropped_packets_total", Kind::Counter, ["reason"], AGENT,
@@ -143,15 +143,15 @@ metrics! {
     RECONCILE_STEPS = "causeway_reconcile_steps_total", Kind::Counter, ["kind"], AGENT,
         "Changes made to the kernel in passes that ended well";
     RECONCILE_REPAIRS = "causeway_reconcile_repairs_total", Kind::Counter, [], AGENT,
-        "Changes made to the kernel though the plan was in it before: somebody else had changed it";
+        "Changes that undid those of somebody else";
     RECONCILE_SUCCESS = "causeway_reconcile_last_success_timestamp_seconds", Kind::Gauge, [], AGENT,
-        "When a pass last ended with the kernel as planned, in seconds since 1970";
+        "When a pass last ended well, in seconds since 1970";
     PEERS = "causeway_peers", Kind::Gauge, [], AGENT,
         "Forwarding entries: peers that tunnels lead to";
     ROUTES = "causeway_routes", Kind::Gauge, [], AGENT,
         "Routes of Causeway";
     FAST_PATH = "causeway_fast_path", Kind::Gauge, [], AGENT,
-        "1 if packets of settled connections pass by the node's IP layer, 0 if not";
+        "1 if the node has a fast path, 0 if not";
     LEADER = "causeway_leader", Kind::Gauge, [], MANAGERS,
         "1 if this one holds the Lease and works, 0 if it stands by";
     QUEUE_WAITING = "causeway_workqueue_depth", Kind::Gauge, [], MANAGERS,
