@@ -88,9 +88,9 @@ pub fn transfers(quick: bool) -> Vec<Moved> {
     let bytes = if quick { 4 << 20 } else { 192 << 20 };
     let rounds = |rounds| if quick { 2 } else { rounds };
     vec![
-        Moved { streams: 1, family: Family::V4, rounds: rounds(4), bytes },
-        Moved { streams: 8, family: Family::V4, rounds: rounds(4), bytes },
-        Moved { streams: 1, family: Family::V6, rounds: rounds(4), bytes },
+        Moved { streams: 1, family: Family::V4, rounds: rounds(3), bytes },
+        Moved { streams: 8, family: Family::V4, rounds: rounds(3), bytes },
+        Moved { streams: 1, family: Family::V6, rounds: rounds(3), bytes },
     ]
 }
 
