@@ -15,7 +15,7 @@ fn every_layout_takes_its_way_and_has_figures() {
     // A layout that takes another way than it claims is a failure of the whole section.
     let (_, report) = quick(&["path"], directory.path());
     let rows = |title: &str| rows(&report, title);
-    assert_eq!(rows("Ways that were walked").len(), 30, "15 layouts, 2 families");
+    assert_eq!(rows("Ways that were walked").len(), 32, "16 layouts, 2 families");
     for title in [
         "Round trips, TCP, 1 byte, one processor, IPv4",
         "Round trips, UDP, 1024 bytes, one processor, IPv6",
@@ -33,7 +33,7 @@ fn every_layout_takes_its_way_and_has_figures() {
             assert!(is_of_ticks || row["value"].is_f64() || row["value"].is_u64(), "{title}: {row}");
         }
     }
-    assert_eq!(rows("iperf3 with its RTT column: one cluster against two").len(), 45);
+    assert_eq!(rows("iperf3 with its RTT column: one cluster against two").len(), 48);
     let plots = fs::read_dir(directory.path()).unwrap().flatten();
     let plots = plots.filter(|file| file.path().extension().is_some_and(|end| end == "svg")).count();
     assert!(plots > 10, "{plots} plots");
