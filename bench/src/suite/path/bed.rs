@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use causeway_lab::{CheckOptions, Endpoint, Lab, Programs, Topology};
+use causeway_lab::{CheckOptions, Endpoint, Lab, Programs, Topology, wait_until};
 use causeway_model::{Family, Prefix};
 
 use super::by_hand::{Device, Manner, Script, Vtep};
@@ -146,15 +146,11 @@ impl Bed {
             let name = format!("{}/{}", cluster.name, node.name);
             self.shell(&name, "sysctl -qw net.netfilter.nf_conntrack_tcp_be_liberal=1")?;
         }
-        let end = Instant::now() + WELL;
         for node in ["east/n1", "west/n1"] {
-            let there = ["nft", "list", "table", "netdev", "causeway"];
-            while !self.lab.exec(node, &there)?.status.success() {
-                if Instant::now() > end {
-                    bail!("{node} has no fast path");
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
+            wait_until(&format!("a fast path of {node}"), WELL, || {
+                let found = self.lab.exec(node, &["nft", "list", "table", "netdev", "causeway"])?;
+                Ok(if found.status.success() { Ok(()) } else { Err(found.stderr) })
+            })?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 
 use causeway_model::{Families, Family, Mac, NodePlan, Prefix, Role};
 
+use super::firewall::sets::{digit, origins_of};
 use super::firewall::{chain_at, rule};
 use super::host::HostFacts;
 use crate::device::{Device, Overlay};
@@ -107,13 +108,10 @@ impl Ends {
     pub fn ruleset(&self, origins: &[Origin]) -> Ruleset {
         let mut sets = Vec::new();
         for family in self.families.iter() {
-            let of_family = origins.iter().filter(|origin| origin.sources.family() == family);
-            let mut origins: Vec<Origin> = of_family.copied().collect();
-            origins.sort_unstable();
             sets.extend([
                 Set { name: inbound(family), family, elements: Elements::Flows },
                 Set { name: outbound(family), family, elements: Elements::Flows },
-                Set { name: origin_set(family), family, elements: Elements::Origins(origins) },
+                Set { name: origin_set(family), family, elements: origins_of(origins, family) },
             ]);
         }
         sets.sort_by(|a, b| a.name.cmp(&b.name));
@@ -191,22 +189,15 @@ fn may_pass(family: Family, protocol: Protocol, mtu: u16) -> Vec<Match> {
 }
 
 fn inbound(family: Family) -> String {
-    named("inbound", family)
+    format!("inbound{}", digit(family))
 }
 
 fn outbound(family: Family) -> String {
-    named("outbound", family)
+    format!("outbound{}", digit(family))
 }
 
 fn origin_set(family: Family) -> String {
-    named("origins", family)
-}
-
-fn named(stem: &str, family: Family) -> String {
-    match family {
-        Family::V4 => format!("{stem}4"),
-        Family::V6 => format!("{stem}6"),
-    }
+    format!("origins{}", digit(family))
 }
 
 fn hooked(name: &str, hook: Hook, devices: Vec<String>, rules: Vec<Rule>) -> Chain {
@@ -215,49 +206,18 @@ fn hooked(name: &str, hook: Hook, devices: Vec<String>, rules: Vec<Rule>) -> Cha
 
 #[cfg(test)]
 mod tests {
-    use causeway_model::{
-        DualStack, OverlayAddresses, OwnPrefixes, Translation, TunnelPair, Tunnels, UdpPort, Vni, Vtep,
-    };
+    use causeway_model::Translation;
 
+    use super::super::firewall::tests::{self as firewall, around};
     use super::*;
     use crate::state::{Capabilities, HostAddress};
 
     fn node() -> NodePlan {
-        let TunnelPair { bridge, .. } = TunnelPair::default();
-        let parsed = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        NodePlan {
-            id: "one/n1".parse().unwrap(),
-            role: Role::Node,
-            vtep: Vtep {
-                underlay: DualStack { v4: Some("192.0.2.1".parse().unwrap()), v6: None },
-                overlay: OverlayAddresses {
-                    v4: "198.18.0.1".parse().unwrap(),
-                    v6: "fd00:c5::1".parse().unwrap(),
-                },
-                families: Families::DUAL,
-            },
-            tunnels: Tunnels { bridge: Some(bridge), local: None },
-            own: OwnPrefixes {
-                pods: parsed(&["10.1.0.0/16"]),
-                services: Vec::new(),
-                overlay: parsed(&["198.18.0.0/24"]),
-            },
-            local_pods: parsed(&["10.1.1.0/24", "fd00:1:0:1::/64"]),
-            translations: Vec::new(),
-        }
+        firewall::node(Role::Node)
     }
 
     fn tunnels() -> BTreeMap<Device, Vxlan> {
-        let vxlan = Vxlan {
-            vni: Vni(54),
-            port: UdpPort(4876),
-            local: "192.0.2.1".parse().unwrap(),
-            learning: false,
-            mac: Mac([2, 0xc5, 0xc6, 0x12, 0, 1]),
-            mtu: 1450,
-            up: true,
-        };
-        BTreeMap::from([(Device::from_name("vx-bridge").unwrap(), vxlan)])
+        around(&["vx-bridge"]).devices
     }
 
     fn link(index: u32, name: &str, kind: &str, master: Option<u32>) -> HostLink {
@@ -343,7 +303,6 @@ mod tests {
         assert!(ends(&node(), &host()).is_some());
         let changes: [(&str, Change); 7] = [
             ("pods of a family that no node owns", |node, _| {
-                node.own.pods.push("fd00:1::/56".parse().unwrap());
                 node.local_pods.retain(|prefix| prefix.family() == Family::V4);
             }),
             ("a gateway", |node, _| node.role = Role::Gateway),

@@ -21,7 +21,7 @@
 //!
 //! The rules depend on the node's own plan only; peers and links change elements of sets.
 
-mod sets;
+pub(super) mod sets;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -465,4 +465,4 @@ pub(super) fn chain_at(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -102,7 +102,7 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
 
     // It passes by what is made and broken below.
     if firewall.is_none() {
-        change_fast_path(None, firewall_now, take);
+        change_nftables(nft::diff_fast_path(None, firewall_now), take);
     }
 
     // Make.
@@ -117,12 +117,12 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     next_hops.make(take);
     // What takes marks away is there while the firewall sets them.
     if fast_path.is_some() {
-        change_fast_path(fast_path.as_ref(), firewall_now, take);
+        change_nftables(nft::diff_fast_path(fast_path.as_ref(), firewall_now), take);
     }
     if firewall.is_some() {
-        change_firewall(firewall.as_ref(), firewall_now, take);
+        change_nftables(nft::diff(firewall.as_ref(), firewall_now), take);
         if fast_path.is_none() {
-            change_fast_path(None, firewall_now, take);
+            change_nftables(nft::diff_fast_path(None, firewall_now), take);
         }
     }
     routes.make(take);
@@ -133,7 +133,7 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     entries::add_rules(rules, rules_now, take);
     entries::remove_rules(rules, rules_now, take);
     if firewall.is_none() {
-        change_firewall(None, firewall_now, take);
+        change_nftables(nft::diff(None, firewall_now), take);
     }
     next_hops.remove(take);
     entries::remove_neighbours(neighbours, neighbours_now, &links, take);
@@ -145,14 +145,6 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     }
 }
 
-fn change_fast_path(wanted: Option<&nft::Ruleset>, now: &nft::Observed, take: &mut dyn FnMut(Step)) {
-    if let Some(transaction) = nft::diff_fast_path(wanted, now) {
-        take(Step::Firewall(transaction));
-    }
-}
-
-fn change_firewall(wanted: Option<&nft::Ruleset>, now: &nft::Observed, take: &mut dyn FnMut(Step)) {
-    if let Some(transaction) = nft::diff(wanted, now) {
-        take(Step::Firewall(transaction));
-    }
+fn change_nftables(transaction: Option<nft::Transaction>, take: &mut dyn FnMut(Step)) {
+    transaction.into_iter().for_each(|transaction| take(Step::Firewall(transaction)));
 }

@@ -8,7 +8,7 @@ use causeway_dataplane::desired::fast_path::Ends;
 use causeway_dataplane::nft::{self, Origin};
 use causeway_model::{Families, Mac};
 
-use super::fast_path::{link, settle};
+use super::fast_path::{ends, settle};
 use super::packets::{Bed, CNI, POD, REMOTE};
 use super::router::{Namespace, Node, PORT, addresses};
 use super::{address, prefix, socket};
@@ -32,16 +32,8 @@ fn fast_bed() -> Bed {
     bed.node.run("sysctl -qw net.netfilter.nf_conntrack_tcp_be_liberal=1");
     bed.node.converge(Some(Node { fast: Families::DUAL, ..Node::default() }.ruleset()));
     bed.node.call(|| {
-        let ends = Ends {
-            tunnel: link("vx-bridge"),
-            mac: Mac([2, 0xc5, 0xc6, 0x12, 1, 1]),
-            bridge: link("cni0"),
-            bridge_mac: Mac([2, 0xc5, 0xc6, 0x12, 1, 11]),
-            bridge_mtu: 1450,
-            ports: vec!["cni0".to_owned()],
-            families: Families::DUAL,
-            mtu: 1450,
-        };
+        let (mac, bridge_mac) = (Mac([2, 0xc5, 0xc6, 0x12, 1, 1]), Mac([2, 0xc5, 0xc6, 0x12, 1, 11]));
+        let ends = Ends { mac, bridge_mac, ..ends(&["cni0"]) };
         let from = |sources, senders| Origin { sources: prefix(sources), senders: prefix(senders) };
         let remote = ["10.2.0.0/16", "fd00:2::/56"].map(|sources| from(sources, "198.18.1.0/24"));
         let others = ["10.3.0.0/16", "fd00:3::/56"].map(|sources| from(sources, "198.18.2.0/24"));
@@ -166,14 +158,13 @@ fn what_several_nodes_carry_is_free_to_change_its_way() {
     }
 }
 
-/// A conversation over UDP from the remote end, until the node passes it on by the fast path.
-fn converse(bed: &Bed) -> UdpSocket {
-    let (from, to) = (SocketAddr::new(address(REMOTE[0]), 5000), SocketAddr::new(address(POD[0]), PORT));
-    let asking = bed.remote.call(move || UdpSocket::bind(from)).expect("a socket");
-    asking.connect(to).expect("an address");
+/// A conversation over UDP between an address of a namespace and a server, until the flow of the remote pod's address is in this map.
+fn converse(bed: &Bed, (namespace, from): (&Namespace, SocketAddr), to: &str, map: &str) -> UdpSocket {
+    let asking = namespace.call(move || UdpSocket::bind(from)).expect("a socket");
+    asking.connect(SocketAddr::new(address(to), PORT)).expect("an address");
     asking.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
     let since = Instant::now();
-    while !knows(bed, "inbound4", "10.2.0.2") {
+    while !knows(bed, map, REMOTE[0]) {
         assert!(since.elapsed() < LIMIT, "it never takes the fast path");
         asking.send(b"who").expect("it is sent");
         let _ = asking.recv(&mut [0; 64]);
@@ -181,12 +172,22 @@ fn converse(bed: &Bed) -> UdpSocket {
     asking
 }
 
+/// One that the remote end begins.
+fn converse_inward(bed: &Bed) -> UdpSocket {
+    converse(bed, (&bed.remote, SocketAddr::new(address(REMOTE[0]), 5000)), POD[0], "inbound4")
+}
+
+/// One that the pod begins.
+fn converse_outward(bed: &Bed) -> UdpSocket {
+    converse(bed, (&bed.pod, SocketAddr::new(address(POD[0]), 5001)), REMOTE[0], "outbound4")
+}
+
 #[test]
 fn nobody_but_its_origin_sends_into_a_flow() {
     let bed = fast_bed();
     let since = Instant::now();
     loop {
-        let asking = converse(&bed);
+        let asking = converse_inward(&bed);
         let before = bed.node.drops("foreign inner source");
         // From here on it speaks under the MAC of another cluster's node.
         bed.remote.run("ip link set eth1 address 02:c5:c6:12:02:01");
@@ -204,7 +205,7 @@ fn nobody_but_its_origin_sends_into_a_flow() {
 #[test]
 fn a_flow_is_let_through_anew_after_its_time() {
     let bed = fast_bed();
-    let asking = converse(&bed);
+    let asking = converse_inward(&bed);
     let (before, since) = (bed.node.counted("inet watch", "forward"), Instant::now());
     let (mut sent, mut forwarded) = (0, 0);
     // Twice in both directions. Every packet is answered, whichever way it takes.
@@ -216,21 +217,6 @@ fn a_flow_is_let_through_anew_after_its_time() {
         forwarded = bed.node.counted("inet watch", "forward") - before;
     }
     assert!(forwarded < 2 * sent, "none passes by the hooks");
-}
-
-/// A conversation over UDP from the pod, until the node passes it on by the fast path.
-fn converse_outward(bed: &Bed) -> UdpSocket {
-    let (from, to) = (SocketAddr::new(address(POD[0]), 5001), SocketAddr::new(address(REMOTE[0]), PORT));
-    let asking = bed.pod.call(move || UdpSocket::bind(from)).expect("a socket");
-    asking.connect(to).expect("an address");
-    asking.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
-    let since = Instant::now();
-    while !knows(bed, "outbound4", "10.2.0.2") {
-        assert!(since.elapsed() < LIMIT, "it never takes the fast path");
-        asking.send(b"who").expect("it is sent");
-        let _ = asking.recv(&mut [0; 64]);
-    }
-    asking
 }
 
 #[test]

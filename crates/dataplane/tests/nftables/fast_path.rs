@@ -10,7 +10,7 @@ fn index_of(name: &str) -> u32 {
     line.split(':').next().and_then(|index| index.parse().ok()).expect("an index")
 }
 
-pub fn link(name: &str) -> Link {
+fn link(name: &str) -> Link {
     Link { name: name.to_owned(), index: index_of(name) }
 }
 
@@ -22,19 +22,23 @@ fn bed() {
     }
 }
 
-fn desired(ports: &[&str]) -> Ruleset {
-    let ends = Ends {
+/// From these ports of `cni0` to `vx-bridge`, in both families.
+pub fn ends(ports: &[&str]) -> Ends {
+    Ends {
         tunnel: link("vx-bridge"),
         mac: Mac([2, 0xc5, 0xc6, 0x12, 0, 1]),
+        mtu: 1450,
         bridge: link("cni0"),
         bridge_mac: Mac([2, 0, 0, 0, 0, 7]),
         bridge_mtu: 1450,
         ports: ports.iter().map(|port| (*port).to_owned()).collect(),
         families: Families::DUAL,
-        mtu: 1450,
-    };
+    }
+}
+
+fn desired(ports: &[&str]) -> Ruleset {
     let origin = |sources: &str| Origin { sources: prefix(sources), senders: prefix("198.18.1.0/24") };
-    ends.ruleset(&[origin("10.2.0.0/16"), origin("fd00:2::/56")])
+    ends(ports).ruleset(&[origin("10.2.0.0/16"), origin("fd00:2::/56")])
 }
 
 fn listed() -> String {

@@ -41,11 +41,19 @@ impl Group {
     }
 }
 
-fn digit(family: Family) -> char {
+pub(in crate::desired) fn digit(family: Family) -> char {
     match family {
         Family::V4 => '4',
         Family::V6 => '6',
     }
+}
+
+/// The origins of a family as elements of a set.
+pub(in crate::desired) fn origins_of(origins: &[Origin], family: Family) -> Elements {
+    let of_family = origins.iter().filter(|origin| origin.sources.family() == family);
+    let mut origins: Vec<Origin> = of_family.copied().collect();
+    origins.sort_unstable();
+    Elements::Origins(origins)
 }
 
 impl Builder<'_> {
@@ -83,10 +91,8 @@ impl Builder<'_> {
     }
 
     pub(super) fn origins(&mut self, family: Family) -> String {
-        let of_family = self.inputs.origins.iter().filter(|origin| origin.sources.family() == family);
-        let mut origins: Vec<Origin> = of_family.copied().collect();
-        origins.sort_unstable();
-        self.set(format!("origins{}", digit(family)), family, Elements::Origins(origins))
+        let origins = origins_of(&self.inputs.origins, family);
+        self.set(format!("origins{}", digit(family)), family, origins)
     }
 
     /// The underlay addresses and MACs of the VTEPs behind a device.

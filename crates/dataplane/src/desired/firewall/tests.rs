@@ -20,7 +20,7 @@ fn device(name: &str) -> Device {
 }
 
 /// A dual-stack node of cluster `one`, whose pod CIDRs are 10.1.0.0/16 and fd00:1::/56.
-fn node(role: Role) -> NodePlan {
+pub fn node(role: Role) -> NodePlan {
     let TunnelPair { bridge, local } = TunnelPair::default();
     NodePlan {
         id: "one/n1".parse().unwrap(),
@@ -48,16 +48,16 @@ fn node(role: Role) -> NodePlan {
 }
 
 /// What a node has around it.
-struct Around {
+pub struct Around {
     remote: PrefixSet,
     carried: PrefixSet,
     origins: Vec<Origin>,
-    devices: BTreeMap<Device, Vxlan>,
+    pub devices: BTreeMap<Device, Vxlan>,
     fdb: Table<(Device, Mac), IpAddr>,
 }
 
 /// Peers 192.0.2.11 and .12 behind `vx-bridge`, 192.0.2.2 behind `vx-local`.
-fn around(names: &[&str]) -> Around {
+pub fn around(names: &[&str]) -> Around {
     let vxlan = |name: &&str| {
         let (vni, port) = if name.starts_with("vx-bridge") { (54, 4876) } else { (55, 4877) };
         let local = if name.ends_with('6') { "2001:db8::1" } else { "192.0.2.1" };
