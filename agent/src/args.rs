@@ -78,7 +78,7 @@ pub struct RunArgs {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub enum FastPath {
     /// Where connection tracking takes TCP's sequence numbers as they come (sysctl net.netfilter.nf_conntrack_tcp_be_liberal,
-    /// kube-proxy's conntrack.tcpBeLiberal), the pods are behind a bridge, and the kernel is able to.
+    /// kube-proxy's conntrack.tcpBeLiberal), pods are behind a bridge or the node is a gateway, and the kernel is able to.
     #[default]
     Auto,
     /// On no account.

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use causeway_dataplane::desired::fast_path::forget_flows;
 use causeway_dataplane::desired::{HostFacts, Notice, desired, nothing};
 use causeway_dataplane::device::Device;
 use causeway_dataplane::diff::{self, conflicts, diff};
+use causeway_dataplane::nft::Transaction;
 use causeway_dataplane::nft::foreign::ForeignChain;
 use causeway_dataplane::state::Carrier;
 use causeway_dataplane::{ApplyError, Desired, Kernel, KernelError, Observed, Step};
@@ -70,6 +72,8 @@ pub struct Pass {
     pub routes: usize,
     /// Whether there is a fast path.
     pub fast_path: bool,
+    /// What has it forget the flows that routes lead.
+    pub forget_flows: Option<Transaction>,
     /// What changes matter from now on.
     pub interests: Interests,
 }
@@ -226,6 +230,7 @@ pub fn converge<K: Kernel>(
                 peers: desired.fdb.len(),
                 routes: desired.routes.len(),
                 fast_path: desired.fast_path.is_some(),
+                forget_flows: desired.fast_path.as_ref().and_then(|table| forget_flows(table, |_| true)),
                 left_out: left_out(&desired.carriers, &observed),
                 carriers: desired.carriers,
                 interests: interests(&observed),

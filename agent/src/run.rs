@@ -8,6 +8,7 @@ use causeway_api::{DiagnosisStatus, Obstacle};
 use causeway_daemon::health::{self, Health};
 use causeway_dataplane::diff::failover;
 use causeway_dataplane::netlink::LinuxKernel;
+use causeway_dataplane::nft::Transaction;
 use causeway_dataplane::{Kernel, KernelError};
 use causeway_kubernetes::{Access, ConnectError, authorities, connect};
 use causeway_metrics::{Metrics, Program};
@@ -115,6 +116,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         restore,
         kernel,
         gateways,
+        forget_flows: None,
         failures: 0,
         health,
         telemetry,
@@ -274,6 +276,8 @@ struct Agent {
     restore: Restore,
     kernel: LinuxKernel,
     gateways: Gateways,
+    /// What has the fast path forget the flows that routes lead, if there is one.
+    forget_flows: Option<Transaction>,
     failures: u32,
     health: Health,
     telemetry: Telemetry,
@@ -388,7 +392,10 @@ impl Agent {
         }
         let started = Instant::now();
         let steps = match self.kernel.observe_next_hops() {
-            Ok(now) => failover(self.gateways.carriers(), self.gateways.dead(), &now),
+            Ok(now) => {
+                let forget_flows = self.forget_flows.as_ref();
+                failover(self.gateways.carriers(), self.gateways.dead(), &now, forget_flows)
+            }
             Err(error) => {
                 tracing::error!(%error, "groups of gateways cannot be read");
                 return true;
@@ -401,7 +408,7 @@ impl Agent {
                 self.telemetry.failed_over();
                 tracing::info!(steps = steps.len(), took_us = took_us(started), "groups of gateways changed")
             }
-            // The pass that follows puts it right.
+            // The pass that follows puts groups right; flows that were not forgotten are after their time.
             Err(error) => tracing::error!(%error, "groups of gateways are not as they should be"),
         }
         true
@@ -453,6 +460,7 @@ impl Agent {
             let (carriers, left_out) =
                 (std::mem::take(&mut pass.carriers), std::mem::take(&mut pass.left_out));
             self.gateways.watch(carriers, left_out, overlay);
+            self.forget_flows = pass.forget_flows.take();
         }
         if let Known::Plan(inputs) = known {
             self.telemetry.planned(inputs.links());

@@ -31,9 +31,11 @@ pub fn obstacles(result: &Result<Pass, ConvergeError>) -> Vec<Obstacle> {
     }
 }
 
-/// What is left to do for the kernel to be as planned. Which gateways are used changes at any time and counts for nothing.
+/// What is left to do for the kernel to be as planned. Which gateways are used changes at any time and counts for nothing, nor does
+/// the fast path, without which packets go the long way.
 pub fn left_to_do(steps: &[Step]) -> Vec<Obstacle> {
-    let left: Vec<&Step> = steps.iter().filter(|step| !matches!(step, Step::ReplaceGroup(..))).collect();
+    let counts = |step: &&Step| !matches!(step, Step::ReplaceGroup(..)) && step.kind() != Step::FAST_PATH;
+    let left: Vec<&Step> = steps.iter().filter(counts).collect();
     let Some(first) = left.first() else { return Vec::new() };
     let settings: Option<Vec<Obstacle>> = left.iter().map(|step| of_setting(step)).collect();
     // Where more than settings of the host is missing, those are not what matters.

@@ -80,7 +80,8 @@ fn takes_away(change: &Change) -> bool {
         | Change::AddElements { .. }
         | Change::AddChain { .. }
         | Change::AddRule { .. }
-        | Change::AddAccept { .. } => false,
+        | Change::AddAccept { .. }
+        | Change::ForgetFlows(_) => false,
         Change::DeleteTable
         | Change::DeleteSet(_)
         | Change::DeleteElements { .. }

@@ -75,6 +75,10 @@ pub(crate) fn take(namespace: &Namespace) -> Result<String> {
 fn settle(value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            // What rules have put into a set or map, for a time.
+            if fields.contains_key("timeout") {
+                fields.remove("elem");
+            }
             RESTLESS.iter().for_each(|name| drop(fields.remove(*name)));
             fields.values_mut().for_each(settle);
         }

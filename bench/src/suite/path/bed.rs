@@ -20,6 +20,8 @@ const WELL: Duration = Duration::from_secs(120);
 type Section = (&'static str, u8, &'static str);
 
 const VXLAN: &str = "cni: vxlan, linked: false";
+/// Clusters whose nodes are to have a fast path.
+const FAST: [&str; 6] = ["east", "west", "one-a", "one-b", "two-a", "two-b"];
 const P2P: &str = "cni: vxlan";
 /// Its pod CIDRs follow from its place in the list.
 const GLOBAL: &str = "cni: vxlan, spec: {globalCIDRs: {mode: Map, map: [{cidr: 10.5.0.0/16, global: 100.70.0.0/16}, {cidr: 'fd10:5::/48', global: 'fd64:70::/48'}]}}";
@@ -138,7 +140,7 @@ impl Bed {
 
     /// Has all nodes but those of [`Layout::HookedP2p`] take TCP's sequence numbers as they come, as kube-proxy does with
     /// `conntrack.tcpBeLiberal`: then Causeway's have a fast path where one is possible. Waits for those of
-    /// [`Layout::P2p`].
+    /// [`Layout::P2p`], [`Layout::Gateway`] and [`Layout::Gateways`].
     fn open_fast_paths(&self, topology: &Topology) -> Result<()> {
         for (cluster, node) in
             topology.nodes().filter(|(cluster, _)| !cluster.name.as_str().starts_with("hooked"))
@@ -146,7 +148,8 @@ impl Bed {
             let name = format!("{}/{}", cluster.name, node.name);
             self.shell(&name, "sysctl -qw net.netfilter.nf_conntrack_tcp_be_liberal=1")?;
         }
-        for node in ["east/n1", "west/n1"] {
+        for (cluster, node) in topology.nodes().filter(|(cluster, _)| FAST.contains(&cluster.name.as_str())) {
+            let node = &format!("{}/{}", cluster.name, node.name);
             wait_until(&format!("a fast path of {node}"), WELL, || {
                 let found = self.lab.exec(node, &["nft", "list", "table", "netdev", "causeway"])?;
                 Ok(if found.status.success() { Ok(()) } else { Err(found.stderr) })

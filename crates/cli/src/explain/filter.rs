@@ -191,8 +191,8 @@ fn holds(ruleset: &Ruleset, condition: &Match, passing: &Passing) -> bool {
         // Both ends have the same.
         Match::OtherVni(_) => false,
         Match::Assured => passing.tracking == Tracking::Known,
-        // Marking for the fast path apart, no rule asks for it.
-        Match::Settled => false,
+        // Marking for the fast path apart, no rule asks for these.
+        Match::Settled | Match::Untracked | Match::InFrom(_) | Match::OutTo(_) => false,
         // Clamping apart, no rule asks for it.
         Match::TcpSyn => false,
         Match::Dnat => passing.translated,

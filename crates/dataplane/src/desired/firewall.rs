@@ -7,7 +7,7 @@
 //! raw_output         outer: no tracking · IPv6: one path for each connection
 //! forward            mark what may take the fast path · maximum segment size · who may send into the tunnels
 //! nat_postrouting    keep pod addresses ahead of the CNI's masquerade · bring Service replies back
-//! filter_postrouting take our mark away again · real → global
+//! filter_postrouting take our mark away again · mark what may take the fast path · real → global
 //! ```
 //!
 //! Tracking sees real addresses only, since the stateless rewriting happens outside of it on both
@@ -28,6 +28,7 @@ use std::net::IpAddr;
 
 use causeway_model::{Families, Family, Mac, NodePlan, Prefix, PrefixSet, Role, Translation};
 
+use super::fast_path::{End, Ends, Pods, Transit, leading_out};
 use crate::device::{Device, Overlay};
 use crate::nft::foreign::ForeignAccept;
 use crate::nft::{
@@ -66,8 +67,8 @@ pub struct Inputs<'a> {
     pub fdb: &'a Table<(Device, Mac), IpAddr>,
     /// The least MTU in bytes that a link states, if any does.
     pub link_mtu: Option<u32>,
-    /// The families whose settled connections take the fast path.
-    pub fast: Families,
+    /// The ends of the fast path; `None` without one.
+    pub fast: Option<&'a Ends>,
 }
 
 /// The nftables table of a node; `None` if it has no tunnels.
@@ -298,7 +299,7 @@ impl Builder<'_> {
             matches.extend(crosses_none.iter().cloned());
             rules.push(rule(matches, Action::Mark, "brought by the CNI"));
         }
-        let fast: Vec<Rule> = self.inputs.fast.iter().flat_map(|family| self.settled(family)).collect();
+        let fast = if self.marks() { Vec::new() } else { self.fast() };
         let others = rule(crosses_none, Action::Accept, "crosses no tunnel");
         // Its first packet was judged by what follows, and both that announce a segment size have passed.
         let known = rule(vec![Match::Assured], Action::Accept, "connection let through before");
@@ -388,6 +389,7 @@ impl Builder<'_> {
         let mut rules = Vec::new();
         if self.marks() {
             rules.push(rule(vec![Match::Marked], Action::Unmark, "the mark stays on this node"));
+            rules.extend(self.fast());
         }
         rules.extend(self.global_sources());
         let chain =
@@ -395,20 +397,25 @@ impl Builder<'_> {
         (!rules.is_empty()).then(|| chain(rules))
     }
 
-    /// What may pass by all hooks for a while, if none behind this one drops it: see [`super::fast_path`]. Not what
-    /// several nodes carry: such a flow must be free to go to another one at once. Nodes where foreign chains accept the mark have
-    /// no fast path.
-    fn settled(&mut self, family: Family) -> [Rule; 2] {
-        let pods = self.members(Group::LocalPods, family);
-        let carried = outside(self.member_set(Group::Carried, family));
-        let leaves = vec![
-            Match::Out(Overlay::Bridge),
-            Match::Source(family, pods.clone()),
-            Match::Destination(family, carried),
-            Match::Settled,
-        ];
-        let arrived = vec![Match::In(Overlay::Bridge), Match::Destination(family, pods), Match::Settled];
-        [leaves, arrived].map(|matches| rule(matches, Action::Mark, "may take the fast path"))
+    /// What may pass by all hooks for a while, if none behind this one drops it: see [`super::fast_path`]. Where foreign forward chains
+    /// accept what is marked, these rules stand behind them all.
+    fn fast(&self) -> Vec<Rule> {
+        let Some(Ends { pods, transit, .. }) = self.inputs.fast else { return Vec::new() };
+        let mut ways = Vec::new();
+        if let Some(Transit { cni, .. }) = transit {
+            ways.push(vec![Match::In(Overlay::Local), Match::Out(Overlay::Bridge), Match::Untracked]);
+            let onward = |End { link, .. }: &End| {
+                vec![Match::In(Overlay::Bridge), Match::OutTo(link.clone()), Match::Untracked]
+            };
+            ways.extend(cni.as_ref().map(onward));
+        }
+        if let Some(Pods { bridge: End { link, .. }, from_tunnel, .. }) = pods {
+            let out = Match::Out(leading_out(self.inputs.node.role));
+            ways.push(vec![Match::InFrom(link.clone()), out, Match::Settled]);
+            let inward = || vec![Match::In(Overlay::Bridge), Match::OutTo(link.clone()), Match::Settled];
+            ways.extend(from_tunnel.then(inward));
+        }
+        ways.into_iter().map(|matches| rule(matches, Action::Mark, "may take the fast path")).collect()
     }
 
     fn global_sources(&self) -> Vec<Rule> {

@@ -70,8 +70,7 @@ pub fn desired<'a>(
     let origins = std::mem::take(&mut entries.origins);
     let link_mtu = links.iter().filter_map(|link| link.mtu).min();
     let ends = fast_path::Ends::of(node, &devices, link_mtu, families, host);
-    let fast = ends.as_ref().map_or(Families::NONE, |ends| ends.families);
-    let fast_path = ends.map(|ends| ends.ruleset(&origins));
+    let fast_path = ends.as_ref().map(|ends| ends.ruleset(&origins));
     let firewall = firewall::firewall(&firewall::Inputs {
         node,
         families,
@@ -81,7 +80,7 @@ pub fn desired<'a>(
         devices: &devices,
         fdb: &fdb,
         link_mtu,
-        fast,
+        fast: ends.as_ref(),
     });
     let desired = Desired {
         addresses: addresses(&site, devices.keys().copied()),

@@ -9,13 +9,19 @@ use causeway_model::{ClusterName, Family};
 
 use crate::desired::alive;
 use crate::diff::next_hops::{FreeNumbers, Known, number_singles};
+use crate::nft::Transaction;
 use crate::state::{Carrier, Group, NextHop, NextHopId, ObservedGroup, ObservedNextHops};
 use crate::step::Step;
 
 /// The steps that take `dead` ones out of the groups of the kernel and put others back in. A group
 /// counts as one of a cluster and family if all its members are `carriers` of these; one that is of
-/// none is left as it is.
-pub fn failover(carriers: &[Carrier], dead: &BTreeSet<IpAddr>, now: &ObservedNextHops) -> Vec<Step> {
+/// none is left as it is. Where a group changes, `forget_flows` comes last: what has the fast path forget whom it sent to before.
+pub fn failover(
+    carriers: &[Carrier],
+    dead: &BTreeSet<IpAddr>,
+    now: &ObservedNextHops,
+    forget_flows: Option<&Transaction>,
+) -> Vec<Step> {
     let pools = pools(carriers);
     let (there, wanted): (Vec<(NextHopId, &ObservedGroup)>, Vec<Group>) = now
         .groups
@@ -32,7 +38,8 @@ pub fn failover(carriers: &[Carrier], dead: &BTreeSet<IpAddr>, now: &ObservedNex
         members.sort_unstable();
         Step::ReplaceGroup(id, ObservedGroup { kind: group.kind, members })
     });
-    added.chain(replaced).collect()
+    let forget_flows = forget_flows.filter(|_| !wanted.is_empty()).cloned().map(Step::Firewall);
+    added.chain(replaced).chain(forget_flows).collect()
 }
 
 /// The `carriers` that groups in the kernel leave out: those that were dead when an agent last looked, which may be
@@ -92,6 +99,7 @@ fn changed(
 mod tests {
     use super::*;
     use crate::device::Device;
+    use crate::nft::{Change, TableKind};
     use crate::state::GroupKind;
 
     fn hop(last: u8) -> NextHop {
@@ -130,15 +138,26 @@ mod tests {
     #[test]
     fn a_dead_member_leaves_every_group_of_its_cluster_and_no_other() {
         let now = kernel(&[1, 2, 3, 7, 8], &[&[1, 2, 3], &[7, 8], &[1, 2, 3]]);
-        let steps = failover(&carriers(), &dead(&[2]), &now);
+        let steps = failover(&carriers(), &dead(&[2]), &now, None);
         let replaced = |id, members: &[u32]| Step::ReplaceGroup(NextHopId(id), group(members));
         assert_eq!(steps, [replaced(100, &[1, 3]), replaced(102, &[1, 3])]);
     }
 
     #[test]
+    fn flows_are_forgotten_when_a_group_has_changed_and_else_not() {
+        let flows = Change::ForgetFlows("outbound4".to_owned());
+        let forget = Transaction::of(TableKind::Netdev, vec![flows]).unwrap();
+        let now = kernel(&[1, 2, 3], &[&[1, 2, 3]]);
+        let steps = |gone: &[u8]| failover(&carriers(), &dead(gone), &now, Some(&forget));
+        assert_eq!(steps(&[]), []);
+        assert_eq!(steps(&[2]).len(), 2);
+        assert_eq!(steps(&[2]).last(), Some(&Step::Firewall(forget.clone())));
+    }
+
+    #[test]
     fn one_that_came_back_is_numbered_anew_and_put_in() {
         let now = kernel(&[1, 3, 7, 8], &[&[1, 3], &[7, 8]]);
-        let steps = failover(&carriers(), &dead(&[]), &now);
+        let steps = failover(&carriers(), &dead(&[]), &now, None);
         let [Step::AddNextHop(new, added), Step::ReplaceGroup(NextHopId(100), members)] = &steps[..] else {
             panic!("{steps:?}")
         };
@@ -160,6 +179,6 @@ mod tests {
     #[test]
     fn all_that_are_dead_stay_and_so_does_a_group_that_nobody_knows() {
         let now = kernel(&[1, 2, 3, 7, 8, 9], &[&[1, 2, 3], &[7, 9], &[44]]);
-        assert_eq!(failover(&carriers(), &dead(&[1, 2, 3, 7]), &now), []);
+        assert_eq!(failover(&carriers(), &dead(&[1, 2, 3, 7]), &now, None), []);
     }
 }

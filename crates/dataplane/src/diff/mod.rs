@@ -18,6 +18,7 @@ pub use failover::{failover, left_out};
 
 use std::borrow::Cow;
 
+use crate::desired::fast_path;
 use crate::device::Device;
 use crate::diff::links::{InTheWay, Links};
 use crate::diff::next_hops::NextHops;
@@ -115,6 +116,9 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     entries::make_fdb(fdb, fdb_now, extra_fdb, take);
     entries::make_neighbours(neighbours, neighbours_now, &links, take);
     next_hops.make(take);
+    if next_hops.change_groups() {
+        forget_flows(fast_path.as_ref(), firewall_now, take);
+    }
     // What takes marks away is there while the firewall sets them.
     if fast_path.is_some() {
         change_nftables(nft::diff_fast_path(fast_path.as_ref(), firewall_now), take);
@@ -130,6 +134,9 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     // Break. A rule comes when the routes are all as they should be: what it catches first must not
     // be a stale one.
     routes.remove(take);
+    if routes.lead_elsewhere() {
+        forget_flows(fast_path.as_ref(), firewall_now, take);
+    }
     entries::add_rules(rules, rules_now, take);
     entries::remove_rules(rules, rules_now, take);
     if firewall.is_none() {
@@ -142,6 +149,13 @@ fn converge(desired: &Desired, observed: &Observed, take: &mut dyn FnMut(Step)) 
     links.remove(take);
     if devices.is_empty() {
         settings.set_of_host(take);
+    }
+}
+
+/// What was learned before would go on as before.
+fn forget_flows(fast_path: Option<&nft::Ruleset>, now: &nft::Observed, take: &mut dyn FnMut(Step)) {
+    if let (Some(fast_path), Some(there)) = (fast_path, &now.fast_path) {
+        change_nftables(fast_path::forget_flows(fast_path, |map| there.sets.contains_key(map)), take);
     }
 }
 

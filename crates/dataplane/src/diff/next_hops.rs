@@ -75,6 +75,11 @@ impl NextHops {
         self.numbers[place]
     }
 
+    /// Whether a group changes in place.
+    pub fn change_groups(&self) -> bool {
+        !self.changed_groups.is_empty()
+    }
+
     pub fn make(&self, take: &mut dyn FnMut(Step)) {
         self.new_singles.iter().for_each(|(id, hop)| take(Step::AddNextHop(*id, *hop)));
         self.new_groups.iter().for_each(|(id, group)| take(Step::AddGroup(*id, group.clone())));

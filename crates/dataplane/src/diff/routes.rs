@@ -11,6 +11,7 @@ use crate::table::Table;
 pub(super) struct Routes {
     made: Vec<(Prefix, u32, Route<NextHopId>)>,
     removed: Vec<(Prefix, u32)>,
+    lead_elsewhere: bool,
 }
 
 impl Routes {
@@ -21,6 +22,7 @@ impl Routes {
         next_hops: &NextHops,
     ) -> Routes {
         let (mut made, mut removed) = (Vec::new(), Vec::new());
+        let mut lead_elsewhere = false;
         let mut now = now.iter().peekable();
         for (prefix, route) in wanted.iter() {
             while let Some(((stale, metric), _)) = now.next_if(|((other, _), _)| other < prefix) {
@@ -31,6 +33,7 @@ impl Routes {
             while let Some(((_, other), there)) = now.next_if(|((other, _), _)| other == prefix) {
                 if *other == metric {
                     right = *there == route;
+                    lead_elsewhere |= !right;
                 } else {
                     removed.push((*prefix, *other));
                 }
@@ -45,7 +48,13 @@ impl Routes {
         // several routes to one prefix, the one in use (of lowest metric) is removed last.
         made.sort_by_key(|(prefix, ..)| std::cmp::Reverse(prefix.len()));
         removed.sort_by_key(|(prefix, metric)| (prefix.len(), std::cmp::Reverse(*metric)));
-        Routes { made, removed }
+        lead_elsewhere |= !removed.is_empty();
+        Routes { made, removed, lead_elsewhere }
+    }
+
+    /// Whether a prefix that had a route has another one then, or none.
+    pub fn lead_elsewhere(&self) -> bool {
+        self.lead_elsewhere
     }
 
     pub fn make(&self, take: &mut dyn FnMut(Step)) {

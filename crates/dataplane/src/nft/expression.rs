@@ -10,7 +10,7 @@ mod flow;
 pub use flow::{PORTS, length_field};
 
 use super::foreign::{Direction, ForeignAccept, ForeignChainId};
-use super::ruleset::{Action, Address, MARK, Match, Rule};
+use super::ruleset::{Action, Address, Link, MARK, Match, Rule};
 use super::uapi::*;
 use crate::device::Overlay;
 use crate::netlink::wire::{self, Body};
@@ -184,6 +184,8 @@ impl Writer<'_, '_> {
             Match::NotIn(overlay) => self.device(NFT_META_IIFGROUP, NFT_CMP_NEQ, *overlay),
             Match::Out(overlay) => self.device(NFT_META_OIFGROUP, NFT_CMP_EQ, *overlay),
             Match::NotOut(overlay) => self.device(NFT_META_OIFGROUP, NFT_CMP_NEQ, *overlay),
+            Match::InFrom(link) => self.link(NFT_META_IIF, link),
+            Match::OutTo(link) => self.link(NFT_META_OIF, link),
             Match::Of(family) => self.family(*family),
             Match::Source(family, address) => self.address(Field::Source, *family, address),
             Match::Destination(family, address) => self.address(Field::Destination, *family, address),
@@ -222,6 +224,11 @@ impl Writer<'_, '_> {
                 self.tracking(NFT_CT_STATUS);
                 self.bitwise(&asked.to_ne_bytes(), &[0; 4]);
                 self.compare(NFT_CMP_EQ, &IPS_SEEN_REPLY.to_ne_bytes());
+            }
+            Match::Untracked => {
+                self.tracking(NFT_CT_STATE);
+                self.bitwise(&NF_CT_STATE_UNTRACKED.to_ne_bytes(), &[0; 4]);
+                self.compare(NFT_CMP_NEQ, &[0; 4]);
             }
             Match::Dnat => {
                 self.tracking(NFT_CT_STATUS);
@@ -268,8 +275,14 @@ impl Writer<'_, '_> {
             Action::ClampMss(bytes) => self.clamp_mss(*bytes),
             Action::Mark => self.set_mark(MARK),
             Action::Unmark => self.set_mark(0),
-            Action::Learn(family, map) => self.learn(*family, map),
-            Action::Encapsulate { source, to } => {
+            Action::Learn(family, map) => {
+                self.learn(*family, map);
+                self.verdict(NF_ACCEPT);
+            }
+            Action::Encapsulate { source, to, clear_label } => {
+                if *clear_label {
+                    self.clear_flow_label();
+                }
                 self.write_macs(*source);
                 self.hand_to(to);
             }
@@ -302,6 +315,11 @@ impl Writer<'_, '_> {
     fn device(&mut self, key: u32, operator: u32, overlay: Overlay) {
         self.meta(key);
         self.compare(operator, &overlay.group().to_ne_bytes());
+    }
+
+    fn link(&mut self, key: u32, link: &Link) {
+        self.meta(key);
+        self.compare(NFT_CMP_EQ, &link.index.to_ne_bytes());
     }
 
     /// Makes sure, once, that the packet is of `family`.

@@ -134,6 +134,10 @@ impl Writer {
             Change::DeleteElements { set, elements } => {
                 self.elements(at, (NFT_MSG_DELSETELEM, 0), set, elements);
             }
+            // Without a list it means all elements of the set.
+            Change::ForgetFlows(map) => {
+                self.ours(at, NFT_MSG_DELSETELEM, 0, |body| text(body, NFTA_SET_ELEM_LIST_SET, map));
+            }
             Change::AddChain { name, base } => {
                 self.ours(at, NFT_MSG_NEWCHAIN, ADD, |body| write_chain(body, name, base));
             }

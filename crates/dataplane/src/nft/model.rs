@@ -78,6 +78,10 @@ impl ObservedTable {
             Change::DeleteSet(name) => self.sets.remove(name).map(drop).ok_or(libc::ENOENT),
             Change::AddElements { set, elements } => self.elements(set)?.add(elements),
             Change::DeleteElements { set, elements } => self.elements(set)?.remove(elements),
+            Change::ForgetFlows(map) => match self.elements(map)? {
+                Elements::Flows => Ok(()),
+                _ => Err(libc::EINVAL),
+            },
             Change::AddChain { name, base } => {
                 insert(&mut self.chains, name, ObservedChain { base: Some(base.clone()), rules: Vec::new() })
             }

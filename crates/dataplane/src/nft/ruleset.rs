@@ -34,7 +34,7 @@ impl TableKind {
 }
 
 /// The bit of the packet mark that is ours: a packet that our forward chain lets foreign ones accept.
-/// It is on a packet from there to the end of postrouting only, or from there to the device that it leaves through. Bits that others use by default:
+/// It is on a packet from there to the end of postrouting only; what may take the fast path has it from there, or from postrouting, to the device that it leaves through. Bits that others use by default:
 /// 0x80 AWS's CNI, 0xf00 Cilium, 0x2000 the CNI plugin `portmap` and Podman, 0x4000 and 0x8000 kube-proxy
 /// and kubelet, 0xffff0000 Calico, kube-router, Weave Net and Tailscale.
 pub const MARK: u32 = 0x1000;
@@ -271,6 +271,10 @@ pub enum Match {
     Out(Overlay),
     /// It does not go out through a device of this overlay.
     NotOut(Overlay),
+    /// It came in through this device.
+    InFrom(Link),
+    /// It goes out through this device.
+    OutTo(Link),
     /// It is of this family.
     Of(Family),
     /// Its source address.
@@ -292,6 +296,8 @@ pub enum Match {
     /// It is of a tracked connection in which an answer was seen, and neither of whose ends was translated here. UDP is assured
     /// only after two seconds of it.
     Settled,
+    /// It is kept out of connection tracking.
+    Untracked,
     /// It is a TCP packet that opens or accepts a connection (SYN set).
     TcpSyn,
     /// Of a TCP packet: it neither opens nor ends the connection (FIN, SYN and RST not set).
@@ -376,7 +382,7 @@ pub enum Action {
     Mark,
     /// Clear [`MARK`] and leave the other bits.
     Unmark,
-    /// Put the direction of its connection and the MAC that it is sent to into the named map of [`SetKind::Flows`].
+    /// Put the direction of its connection and the MAC that it is sent to into the named map of [`SetKind::Flows`], and let it pass.
     Learn(Family, String),
     /// Give it the destination MAC that [`Match::Flow`] found for it and this source MAC, and hand it to a tunnel device.
     Encapsulate {
@@ -384,6 +390,8 @@ pub enum Action {
         source: Mac,
         /// The device.
         to: Link,
+        /// Whether the flow label of its IPv6 header is cleared.
+        clear_label: bool,
     },
     /// The same, to a device that leads to a pod. Where the sum of the packet's bytes is known already, from a network card or from the
     /// packet that it came in, it stays right with the new link header in front.

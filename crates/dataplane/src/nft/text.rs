@@ -73,6 +73,7 @@ impl Display for Command<'_> {
             Change::AddTable
             | Change::DeleteTable
             | Change::DeleteSet(_)
+            | Change::ForgetFlows(_)
             | Change::FlushChain(_)
             | Change::DeleteChain(_)
             | Change::DeleteAccept { .. } => Ok(()),
@@ -91,6 +92,7 @@ impl Change {
             Change::DeleteSet(name) => format!("delete set {table} {name}"),
             Change::AddElements { set, .. } => format!("create element {table} {set}"),
             Change::DeleteElements { set, .. } => format!("delete element {table} {set}"),
+            Change::ForgetFlows(map) => format!("flush map {table} {map}"),
             Change::AddChain { name, .. } => format!("create chain {table} {name}"),
             Change::FlushChain(name) => format!("flush chain {table} {name}"),
             Change::DeleteChain(name) => format!("delete chain {table} {name}"),
@@ -237,6 +239,8 @@ impl Display for Match {
             Match::NotIn(overlay) => write!(f, "iifgroup != {}", overlay.group()),
             Match::Out(overlay) => write!(f, "oifgroup {}", overlay.group()),
             Match::NotOut(overlay) => write!(f, "oifgroup != {}", overlay.group()),
+            Match::InFrom(link) => write!(f, "iif \"{}\"", link.name),
+            Match::OutTo(link) => write!(f, "oif \"{}\"", link.name),
             Match::Of(Family::V4) => f.write_str("meta nfproto ipv4"),
             Match::Of(Family::V6) => f.write_str("meta nfproto ipv6"),
             Match::Source(family, address) => write!(f, "{} saddr {address}", protocol(*family)),
@@ -254,6 +258,7 @@ impl Display for Match {
             Match::OtherVni(vni) => write!(f, "@th,{},24 != {:#x}", VNI * 8, vni.0),
             Match::Assured => f.write_str("ct status assured"),
             Match::Settled => f.write_str("ct status & (seen-reply|snat|dnat) == seen-reply"),
+            Match::Untracked => f.write_str("ct state untracked"),
             Match::TcpSyn => f.write_str("tcp flags syn"),
             Match::TcpGoesOn => f.write_str("tcp flags & (fin|syn|rst) == 0"),
             Match::Dnat => f.write_str("ct status dnat"),
@@ -317,9 +322,14 @@ impl Display for Action {
             Action::ClearFlowLabel => f.write_str("ip6 flowlabel set 0"),
             Action::Mark => write!(f, "meta mark set meta mark | {MARK:#010x}"),
             Action::Unmark => write!(f, "meta mark set meta mark & {:#010x}", !MARK),
-            Action::Learn(family, set) => write!(f, "add @{set} {{ {} : ether daddr }}", Flow(*family)),
+            Action::Learn(family, set) => {
+                write!(f, "add @{set} {{ {} : ether daddr }} accept", Flow(*family))
+            }
             // `nft` has no words for where the MAC comes from, nor for keeping the sum right.
-            Action::Encapsulate { source, to } | Action::Deliver { source, to, .. } => {
+            Action::Encapsulate { source, to, .. } | Action::Deliver { source, to, .. } => {
+                if let Action::Encapsulate { clear_label: true, .. } = self {
+                    write!(f, "{} ", Action::ClearFlowLabel)?;
+                }
                 write!(f, "ether daddr set FOUND ether saddr set {source} fwd to \"{}\"", to.name)
             }
         }

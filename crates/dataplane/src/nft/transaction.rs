@@ -68,6 +68,8 @@ pub enum Change {
         /// What is removed.
         elements: Elements,
     },
+    /// Remove all flows from a map.
+    ForgetFlows(String),
     /// Make an empty base chain of policy accept.
     AddChain {
         /// Its name.

@@ -130,6 +130,8 @@ pub const NFTA_META_KEY: u16 = 2;
 pub const NFTA_META_SREG: u16 = 3;
 pub const NFT_META_PROTOCOL: u32 = 1;
 pub const NFT_META_MARK: u32 = 3;
+pub const NFT_META_IIF: u32 = 4;
+pub const NFT_META_OIF: u32 = 5;
 pub const NFT_META_IIFNAME: u32 = 6;
 pub const NFT_META_OIFNAME: u32 = 7;
 pub const NFT_META_IIFTYPE: u32 = 8;
@@ -187,6 +189,9 @@ pub const NFTA_FWD_SREG_DEV: u16 = 1;
 
 pub const NFTA_CT_DREG: u16 = 1;
 pub const NFTA_CT_KEY: u16 = 2;
+pub const NFT_CT_STATE: u32 = 0;
+/// `NF_CT_STATE_UNTRACKED_BIT` of `nf_conntrack_common.h`.
+pub const NF_CT_STATE_UNTRACKED: u32 = 1 << 6;
 pub const NFT_CT_STATUS: u32 = 2;
 /// `IPS_SEEN_REPLY` of `nf_conntrack_common.h`.
 pub const IPS_SEEN_REPLY: u32 = 1 << 1;

@@ -1,7 +1,7 @@
 //! The table of the fast path: what we write is what `nft` makes of our text, and what was changed is found.
 
 use super::*;
-use causeway_dataplane::desired::fast_path::Ends;
+use causeway_dataplane::desired::fast_path::{End, Ends, Pods};
 use causeway_dataplane::nft::{Action, Link, Origin, Ruleset, SetKind, TableKind};
 use causeway_model::{Families, Family, Mac};
 
@@ -22,18 +22,20 @@ fn bed() {
     }
 }
 
+pub fn end(name: &str, mac: Mac) -> End {
+    End { link: link(name), mac, mtu: 1450 }
+}
+
 /// From these ports of `cni0` to `vx-bridge`, in both families.
 pub fn ends(ports: &[&str]) -> Ends {
-    Ends {
-        tunnel: link("vx-bridge"),
-        mac: Mac([2, 0xc5, 0xc6, 0x12, 0, 1]),
-        mtu: 1450,
-        bridge: link("cni0"),
-        bridge_mac: Mac([2, 0, 0, 0, 0, 7]),
-        bridge_mtu: 1450,
+    let pods = Pods {
+        bridge: end("cni0", Mac([2, 0, 0, 0, 0, 7])),
         ports: ports.iter().map(|port| (*port).to_owned()).collect(),
         families: Families::DUAL,
-    }
+        prefixes: prefixes(&["10.1.1.0/24", "fd00:1:0:1::/64"]),
+        from_tunnel: true,
+    };
+    Ends { tunnel: end("vx-bridge", Mac([2, 0xc5, 0xc6, 0x12, 0, 1])), pods: Some(pods), transit: None }
 }
 
 fn desired(ports: &[&str]) -> Ruleset {
@@ -113,6 +115,7 @@ fn nft_shows_both_families_alike() {
                     .replace("hoplimit", "ttl");
                 line.replace("ip version 4 ip hdrlength 5 ip frag-off & 16383 == 0 ", "")
                     .replace("length <= 1410", "length <= 1450")
+                    .replace(" ip flowlabel set 0", "")
             });
             let alike = alike.map(|line| line.replace("bound6", "bound4").replace("origins6", "origins4"));
             // What compensates for the link header in the sum, and where it is put for that.

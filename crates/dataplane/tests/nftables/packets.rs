@@ -35,7 +35,7 @@ pub struct Bed {
 
 /// The remote end of the tunnels of `node`, of which `device` is number `at`: a pod's addresses, and an
 /// overlay address through which it is reached.
-fn attach_remote(remote: &Namespace, node: &Namespace, device: &str, at: u8) {
+pub fn attach_remote(remote: &Namespace, node: &Namespace, device: &str, at: u8) {
     let end = format!("eth{at}");
     join((remote, &end, 100 + at), (node, device, at));
     for (via, to) in [("198.18.1.1", "10.2.0.0/16"), ("fd00:c5:1::1", "fd00:2::/56")] {
@@ -45,12 +45,12 @@ fn attach_remote(remote: &Namespace, node: &Namespace, device: &str, at: u8) {
     }
 }
 
-fn remote_addresses(remote: &Namespace) {
+pub fn remote_addresses(remote: &Namespace) {
     addresses(remote, "lo", &["10.2.0.2/32", "fd00:2::2/128", "198.18.1.1/32", "fd00:c5:1::1/128"]);
 }
 
 /// Sends all that `remote` has for the cluster through its device number `at`.
-fn route_remote(remote: &Namespace, at: u8) {
+pub fn route_remote(remote: &Namespace, at: u8) {
     for (via, any, src) in [("198.18.0.1", "0.0.0.0/0", REMOTE[0]), ("fd00:c5::1", "::/0", REMOTE[1])] {
         neighbour(remote, &format!("eth{at}"), via, at);
         remote.run(&format!("ip route replace {any} via {via} dev eth{at} onlink src {src}"));

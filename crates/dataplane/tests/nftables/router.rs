@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use causeway_dataplane::Device;
+use causeway_dataplane::desired::fast_path::Ends;
 use causeway_dataplane::desired::firewall::{Inputs, firewall};
 use causeway_dataplane::nft::{Origin, Ruleset};
 use causeway_dataplane::state::Vxlan;
@@ -221,8 +222,8 @@ pub struct Node {
     pub vteps: Vec<&'static str>,
     pub mtu: u32,
     pub overlay: (&'static str, &'static str),
-    /// The families that have a fast path.
-    pub fast: Families,
+    /// The ends of its fast path.
+    pub fast: Option<Ends>,
 }
 
 impl Default for Node {
@@ -235,7 +236,7 @@ impl Default for Node {
             vteps: Vec::new(),
             mtu: 1450,
             overlay: ("198.18.0.1", "fd00:c5::1"),
-            fast: Families::NONE,
+            fast: None,
         }
     }
 }
@@ -301,7 +302,7 @@ impl Node {
             devices: &devices,
             fdb: &fdb,
             link_mtu: None,
-            fast: self.fast,
+            fast: self.fast.as_ref(),
         };
         firewall(&inputs).expect("a table")
     }

@@ -3,7 +3,8 @@
 use super::*;
 use causeway_dataplane::Overlay;
 use causeway_dataplane::nft::{
-    Action, Address, Base, Chain, ChainType, Elements, Hook, Match, Origin, Rule, Set, TableKind, Transaction,
+    Action, Address, Base, Chain, ChainType, Elements, Hook, Link, Match, Origin, Rule, Set, TableKind,
+    Transaction,
 };
 use causeway_model::{Family, Mac, UdpPort, Vni};
 use std::net::Ipv4Addr;
@@ -28,6 +29,10 @@ fn samples(family: Family) -> Vec<Prefix> {
     }
 }
 
+fn loopback() -> Link {
+    Link { name: "lo".to_owned(), index: 1 }
+}
+
 fn every_match(family: Family) -> Vec<Match> {
     let digit = if family == Family::V4 { '4' } else { '6' };
     let mut all = vec![
@@ -41,6 +46,9 @@ fn every_match(family: Family) -> Vec<Match> {
         Match::OtherVni(Vni(0xff_00_01)),
         Match::Assured,
         Match::Settled,
+        Match::Untracked,
+        Match::InFrom(loopback()),
+        Match::OutTo(loopback()),
         Match::TcpSyn,
         Match::Dnat,
         Match::Marked,

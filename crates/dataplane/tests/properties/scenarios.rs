@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use causeway_dataplane::desired::fast_path::forget_flows;
 use causeway_dataplane::desired::{self, HostFacts, sysctls};
 use causeway_dataplane::diff::{diff, failover};
 use causeway_dataplane::model_kernel::ModelKernel;
 use causeway_dataplane::nft::TableKind;
+use causeway_dataplane::nft::observed::ObservedTable;
 use causeway_dataplane::state::{Desired, Observed, ObservedNextHops, Sysctl};
 use causeway_dataplane::step::Step;
 use causeway_model::{Families, Role};
@@ -99,20 +101,27 @@ fn a_gateway_that_does_not_answer_costs_one_message_and_comes_back_by_one() {
     let one_dead = with_dead(&observed, &["198.18.1.2"]);
     judge::judge(&one_dead, &observed);
     let steps = diff(&one_dead, &observed);
-    assert!(matches!(steps[..], [Step::ReplaceGroup(..), Step::DelNextHop(_)]), "{steps:?}");
+    assert!(
+        matches!(steps[..], [Step::ReplaceGroup(..), Step::Firewall(_), Step::DelNextHop(_)]),
+        "{steps:?}"
+    );
 
     // The short way comes to the same.
+    let forget_flows = one_dead.fast_path.as_ref().and_then(|table| forget_flows(table, |_| true));
     let fast = |observed: &Observed, dead: &[&str]| {
         let dead = dead.iter().map(|address| address.parse().unwrap()).collect();
         let Observed { next_hops: singles, groups, odd_next_hops: odd, .. } = observed.clone();
-        failover(&one_dead.carriers, &dead, &ObservedNextHops { singles, groups, odd })
+        failover(&one_dead.carriers, &dead, &ObservedNextHops { singles, groups, odd }, forget_flows.as_ref())
     };
-    assert_eq!(fast(&observed, &["198.18.1.2"]), steps[..1]);
+    assert_eq!(fast(&observed, &["198.18.1.2"]), steps[..2]);
     assert_eq!(fast(&observed, &[]), []);
 
     let without = reach(&one_dead, observed);
     let steps = diff(&with_dead(&without, &[]), &without);
-    assert!(matches!(steps[..], [Step::AddNextHop(..), Step::ReplaceGroup(..)]), "{steps:?}");
+    assert!(
+        matches!(steps[..], [Step::AddNextHop(..), Step::ReplaceGroup(..), Step::Firewall(_)]),
+        "{steps:?}"
+    );
     assert_eq!(fast(&without, &[]), steps);
     let all = ["198.18.1.1", "198.18.1.2", "198.18.1.3", "198.18.1.4"];
     assert_eq!(with_dead(&without, &all), with_dead(&without, &[]), "none is left: all are tried");
@@ -220,10 +229,65 @@ fn the_fast_path_comes_when_its_tunnel_is_there_and_goes_before_all_else() {
     unable.capabilities.fast_path = false;
     let off = diff(&wanted(&world, &unable), &unable);
     assert!(off.len() == 2 && off.last().is_some_and(is_fast), "{off:#?}");
-    // Whose pods nobody owns, and who passes on for others, has none.
-    for role in [Role::Gateway, Role::Internal] {
+}
+
+#[test]
+fn the_fast_path_forgets_its_flows_once_routes_lead_elsewhere() {
+    let forgets = |step: &Step| step.to_string().contains("flush map netdev causeway outbound4");
+    let leads =
+        |step: &Step| matches!(step, Step::ReplaceGroup(..) | Step::ReplaceRoute(..) | Step::DelRoute(..));
+    let positions = |steps: &[Step], is: &dyn Fn(&Step) -> bool| -> Vec<usize> {
+        steps.iter().enumerate().filter(|(_, step)| is(step)).map(|(at, _)| at).collect()
+    };
+    for role in [Role::Node, Role::Gateway] {
         let world = with_remote(role, remote(Shape::Gateways));
-        assert_eq!(settled(&world).firewall.fast_path, None);
+        let observed = settled(&world);
+        let mut fewer = world.clone();
+        fewer.remotes[0].as_mut().unwrap().carriers[2] = false;
+        let steps = diff(&wanted(&fewer, &observed), &observed);
+        let forgotten = positions(&steps, &forgets);
+        // Right after groups, which is what counts, and when all routes are as they should be.
+        let groups = positions(&steps, &|step| matches!(step, Step::ReplaceGroup(..)));
+        assert_eq!(forgotten.first(), groups.last().map(|at| at + 1).as_ref(), "{steps:#?}");
+        assert!(forgotten.last() > positions(&steps, &leads).last(), "{steps:#?}");
+
+        // Neither a prefix that had no route nor another port leads anything elsewhere.
+        let mut more = world.clone();
+        more.remotes[0].as_mut().unwrap().shown = [true; 4];
+        let mut pods = observed.clone();
+        let ports = pods.host_links.iter_mut().filter(|link| link.kind == "veth");
+        ports.for_each(|link| link.name = "veth2".to_owned());
+        for (world, observed) in [(&more, &observed), (&world, &pods)] {
+            let steps = diff(&wanted(world, observed), observed);
+            assert!(!steps.is_empty() && positions(&steps, &forgets).is_empty(), "{steps:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_learned_at_one_tunnel_is_forgotten_as_flows_go_to_another() {
+    let roles = [Role::Node, Role::Gateway, Role::Internal];
+    for (from, to) in roles.into_iter().flat_map(|from| roles.map(|to| (from, to))) {
+        let [before, after] = [from, to].map(|role| with_remote(role, remote(Shape::Gateways)));
+        let mut observed = settled(&before);
+        // The rounds of a pass.
+        for _ in 0..3 {
+            let wanted = wanted(&after, &observed);
+            let tunnel = |table: Option<&ObservedTable>| {
+                table.and_then(|table| table.chains.get("into_tunnel")?.base.clone())
+            };
+            let was = tunnel(observed.firewall.fast_path.as_ref());
+            let steps = diff(&wanted, &observed);
+            let table = steps.iter().find(|step| step.kind() == Step::FAST_PATH).map(ToString::to_string);
+            observed = reach(&wanted, observed);
+            let is = tunnel(observed.firewall.fast_path.as_ref());
+            if was.is_some() && is.is_some() && was != is {
+                let text = table.unwrap();
+                let forgotten = text.contains("flush map netdev causeway outbound4");
+                assert!(forgotten || text.contains("delete table netdev causeway"), "{from:?} {to:?} {text}");
+            }
+        }
+        assert_eq!(diff(&wanted(&after, &observed), &observed), [], "{from:?} {to:?}");
     }
 }
 
@@ -301,8 +365,8 @@ fn stray_entries_under_our_mark_are_removed_and_nothing_else_is_touched() {
     let wanted = wanted(&world, &observed);
     judge::judge(&wanted, &observed);
     let steps: Vec<String> = diff(&wanted, &observed).iter().map(ToString::to_string).collect();
-    assert_eq!(steps.len(), 3, "{steps:?}");
-    assert!(steps[0].starts_with("ip route del") && steps[2] == "ip nexthop del id 7", "{steps:?}");
+    let [route, _flows, _rule, next_hop] = &steps[..] else { panic!("{steps:?}") };
+    assert!(route.starts_with("ip route del") && next_hop == "ip nexthop del id 7", "{steps:?}");
     assert_eq!(reach(&wanted, observed), clean);
 }
 

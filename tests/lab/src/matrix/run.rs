@@ -14,7 +14,7 @@ use crate::deadline::wait_until;
 use crate::error::{LabError, Result};
 use crate::lab::{Lab, Programs, Snapshot};
 use crate::probe::plan::CheckOptions;
-use crate::topology::Topology;
+use crate::topology::{CniKind, Topology};
 
 const TOPOLOGY: &str = include_str!("../../topologies/faults.yaml");
 
@@ -56,7 +56,31 @@ impl Matrix {
         if !report.is_fine() {
             return Err(LabError::Bed(format!("not all is linked:\n{}", report.to_table())));
         }
-        Ok(Matrix { lab, settings })
+        let matrix = Matrix { lab, settings };
+        matrix.open_fast_paths()?;
+        Ok(matrix)
+    }
+
+    /// Has connection tracking of all nodes take TCP's sequence numbers as they come, and waits for the fast path of those that
+    /// are to have one: the nodes of CNIs with a bridge.
+    fn open_fast_paths(&self) -> Result<()> {
+        let topology = self.lab.topology()?;
+        for (cluster, node) in topology.nodes() {
+            let name = format!("{}/{}", cluster.name, node.name);
+            let setting = "net.netfilter.nf_conntrack_tcp_be_liberal=1";
+            let set = self.lab.exec(&name, &["sysctl", "-qw", setting])?;
+            if !set.status.success() {
+                return Err(LabError::Bed(format!("{name}: {setting}: {}", set.stderr)));
+            }
+            if cluster.cni.kind != CniKind::Vxlan {
+                continue;
+            }
+            wait_until(&format!("the fast path of {name}"), READY, || {
+                let found = self.lab.exec(&name, &["nft", "list", "table", "netdev", "causeway"])?;
+                Ok(if found.status.success() { Ok(()) } else { Err(found.stderr) })
+            })?;
+        }
+        Ok(())
     }
 
     /// The bed.

@@ -1,16 +1,22 @@
 //! The fast path on whole nodes: it follows the node's own setting, and nobody who talks notices.
 
-use causeway_lab::{Action, Lab, StreamOptions};
+use causeway_lab::{Action, CheckOptions, Fault, Lab, StreamOptions};
 
 use crate::bed::{all_is_well, eventually, well};
 use crate::common::in_bed;
 
 const BED: &str = "clusters: [{name: a, nodes: 2, cni: vxlan}, {name: b, nodes: 1, cni: vxlan}]";
 const NODES: [&str; 3] = ["a/n1", "a/n2", "b/n1"];
+const GATEWAYS: &str = "clusters:
+  - {name: a, nodes: 1, cni: vxlan}
+  - name: b
+    cni: vxlan
+    nodes: [{name: g1, labels: {role: edge}}, {name: g2, labels: {role: edge}}, {name: in}]
+    spec: {mode: Gateway, gateways: {count: 2, nodeSelector: {matchLabels: {role: edge}}}}";
 
-/// Has connection tracking of all nodes take sequence numbers as they come, or not.
-fn liberal(lab: &Lab, on: bool) {
-    for node in NODES {
+/// Has connection tracking of these nodes take sequence numbers as they come, or not.
+fn liberal(lab: &Lab, nodes: &[&str], on: bool) {
+    for node in nodes {
         let setting = format!("net.netfilter.nf_conntrack_tcp_be_liberal={}", u8::from(on));
         in_bed(lab, node, &["sysctl", "-qw", &setting]);
     }
@@ -21,25 +27,22 @@ fn table(lab: &Lab, node: &str) -> String {
     lab.exec(node, &["nft", "list", "table", "netdev", "causeway"]).unwrap().stdout
 }
 
-fn every_node_has_one(lab: &Lab, wanted: bool) {
+fn every_node_has_one(lab: &Lab, nodes: &[&str], wanted: bool) {
     eventually("the fast path of every node", || {
-        let wrong: Vec<&str> =
-            NODES.into_iter().filter(|node| table(lab, node).is_empty() == wanted).collect();
+        let wrong: Vec<&&str> = nodes.iter().filter(|node| table(lab, node).is_empty() == wanted).collect();
         if wrong.is_empty() { Ok(()) } else { Err(format!("{wrong:?}")) }
     });
 }
 
-/// Waits until the node has flows of these protocols in each of these maps.
-fn flows_are_known(lab: &Lab, node: &str, maps: &[&str], protocols: &[&str]) {
+/// Waits until one of the nodes, or another one, has flows of each of these protocols in each of these maps.
+fn flows_are_known(lab: &Lab, nodes: &[&str], maps: &[&str], protocols: &[&str]) {
     for map in maps {
-        eventually(&format!("{protocols:?} in {map} of {node}"), || {
-            let table = table(lab, node);
-            let flows =
-                table.split_once(&format!("{map} {{")).and_then(|(_, behind)| behind.split("\n\t}").next());
-            let all = flows.is_some_and(|flows| {
-                protocols.iter().all(|protocol| flows.contains(&format!(". {protocol} .")))
-            });
-            if all { Ok(()) } else { Err(flows.unwrap_or_default().to_owned()) }
+        eventually(&format!("{protocols:?} in {map} of {nodes:?}"), || {
+            let tables: Vec<String> = nodes.iter().map(|node| table(lab, node)).collect();
+            let behind = tables.iter().filter_map(|table| table.split_once(&format!("{map} {{")));
+            let flows: Vec<&str> = behind.filter_map(|(_, behind)| behind.split("\n\t}").next()).collect();
+            let has = |protocol: &&str| flows.iter().any(|flows| flows.contains(&format!(". {protocol} .")));
+            if protocols.iter().all(has) { Ok(()) } else { Err(flows.concat()) }
         });
     }
 }
@@ -59,14 +62,14 @@ fn damaged(lab: &Lab, pod: &str) -> Vec<String> {
 #[test]
 fn it_comes_with_the_nodes_setting_and_stays_with_agents_that_restart_and_no_packet_is_lost() {
     let lab = well("fast", BED);
-    every_node_has_one(&lab, false);
+    every_node_has_one(&lab, &NODES, false);
     let (from, to) = ("a/n1/p1".parse().unwrap(), "b/n1/p1".parse().unwrap());
     let base = StreamOptions { flows: 2, ..StreamOptions::new(from, to) };
     let streams = [false, true].map(|ipv6| lab.stream(&StreamOptions { ipv6, ..base.clone() }).unwrap());
-    liberal(&lab, true);
-    every_node_has_one(&lab, true);
+    liberal(&lab, &NODES, true);
+    every_node_has_one(&lab, &NODES, true);
     for node in ["a/n1", "b/n1"] {
-        flows_are_known(&lab, node, &["outbound4", "inbound4", "outbound6", "inbound6"], &["tcp", "udp"]);
+        flows_are_known(&lab, &[node], &["outbound4", "inbound4", "outbound6", "inbound6"], &["tcp", "udp"]);
     }
     for node in NODES {
         lab.node(node).unwrap().agent(Action::Kill).unwrap();
@@ -95,10 +98,10 @@ fn it_comes_with_the_nodes_setting_and_stays_with_agents_that_restart_and_no_pac
 #[test]
 fn it_goes_with_the_nodes_setting_and_what_others_do_to_it_is_put_right() {
     let lab = well("fast-off", BED);
-    liberal(&lab, true);
-    every_node_has_one(&lab, true);
+    liberal(&lab, &NODES, true);
+    every_node_has_one(&lab, &NODES, true);
     in_bed(&lab, "b/n1", &["nft", "delete", "table", "netdev", "causeway"]);
-    every_node_has_one(&lab, true);
+    every_node_has_one(&lab, &NODES, true);
     in_bed(&lab, "b/n1", &["nft", "flush", "chain", "netdev", "causeway", "from_tunnel"]);
     eventually("the chain to be whole", || {
         let table = table(&lab, "b/n1");
@@ -110,11 +113,57 @@ fn it_goes_with_the_nodes_setting_and_what_others_do_to_it_is_put_right() {
     let (from, to) = ("a/n2/p1".parse().unwrap(), "b/n1/p1".parse().unwrap());
     let stream = lab.stream(&StreamOptions { tcp: false, ..StreamOptions::new(from, to) }).unwrap();
     for node in ["a/n2", "b/n1"] {
-        flows_are_known(&lab, node, &["outbound4", "inbound4"], &["udp"]);
+        flows_are_known(&lab, &[node], &["outbound4", "inbound4"], &["udp"]);
     }
-    liberal(&lab, false);
-    every_node_has_one(&lab, false);
+    liberal(&lab, &NODES, false);
+    every_node_has_one(&lab, &NODES, false);
     let report = stream.finish().unwrap();
     assert_eq!(report.lost(), 0, "{report:?}");
     all_is_well(&lab);
+}
+
+#[test]
+fn it_leads_through_gateways_and_leaves_one_that_dies() {
+    const NODES: [&str; 4] = ["a/n1", "b/g1", "b/g2", "b/in"];
+    const BOTH: [&str; 2] = ["tcp", "udp"];
+    let lab = well("fast-gateways", GATEWAYS);
+    let (from, to) = ("a/n1/p1".parse().unwrap(), "b/in/p1".parse().unwrap());
+    let base = StreamOptions { flows: 4, ..StreamOptions::new(from, to) };
+    let streams = || [false, true].map(|ipv6| lab.stream(&StreamOptions { ipv6, ..base.clone() }).unwrap());
+    let all_are_known = || {
+        flows_are_known(&lab, &["a/n1"], &["outbound4", "inbound4", "outbound6", "inbound6"], &BOTH);
+        flows_are_known(&lab, &["b/g1", "b/g2"], &["transit4", "onward4", "transit6", "onward6"], &BOTH);
+        flows_are_known(&lab, &["b/in"], &["outbound4", "outbound6"], &BOTH);
+    };
+    let running = streams();
+    liberal(&lab, &NODES, true);
+    every_node_has_one(&lab, &NODES, true);
+    all_are_known();
+    for node in NODES {
+        lab.node(node).unwrap().agent(Action::Kill).unwrap();
+        lab.node(node).unwrap().agent(Action::Start).unwrap();
+    }
+    for stream in running {
+        let report = stream.finish().unwrap();
+        assert_eq!((report.lost(), report.broken_connections()), (0, 0), "{report:?}");
+    }
+    all_is_well(&lab);
+    let running = streams();
+    all_are_known();
+    lab.fault(&Fault::Kill { node: "b/g1".parse().unwrap() }).unwrap();
+    eventually("pods to reach each other over the gateway that is left", || {
+        let options = CheckOptions {
+            from: vec!["a/n1".to_owned()],
+            to: vec!["b/in".to_owned()],
+            ..CheckOptions::default()
+        };
+        let report = lab.check(&options).unwrap();
+        if report.is_fine() { Ok(()) } else { Err(report.to_table()) }
+    });
+    flows_are_known(&lab, &["b/g2"], &["transit4", "onward4", "transit6", "onward6"], &BOTH);
+    for stream in running {
+        let report = stream.finish().unwrap();
+        assert!(report.sent() > 0 && report.outages().all(|outage| outage.ended), "{report:?}");
+        assert_eq!(report.broken_connections(), 0, "{report:?}");
+    }
 }

@@ -9,7 +9,7 @@ use causeway_model::{
 };
 
 use super::*;
-use crate::nft::{Observed, diff};
+use crate::nft::{Link, Observed, diff};
 
 fn prefixes(texts: &[&str]) -> Vec<Prefix> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -97,7 +97,7 @@ pub fn around(names: &[&str]) -> Around {
 fn inputs<'a>(node: &'a NodePlan, around: &'a Around, link_mtu: Option<u32>) -> Inputs<'a> {
     let Around { remote, carried, origins, devices, fdb } = around;
     let (families, remote, carried) = (node.vtep.families, remote.clone(), carried.clone());
-    let fast = Families::NONE;
+    let fast = None;
     Inputs { node, families, remote, carried, origins: origins.clone(), devices, fdb, link_mtu, fast }
 }
 
@@ -113,19 +113,68 @@ fn rules(ruleset: &Ruleset, chain: &str) -> Vec<String> {
     lines.map(|line| line.trim().split(" comment ").next().unwrap().to_owned()).collect()
 }
 
+/// Ends of a fast path for pods of IPv4, and on a gateway for what it passes on.
+fn ends(role: Role) -> Ends {
+    let end = |name: &str| End {
+        link: Link { name: name.to_owned(), index: 7 },
+        mac: Mac([2, 0, 0, 0, 0, 7]),
+        mtu: 1450,
+    };
+    let families: Families = [Family::V4].into_iter().collect();
+    let from_tunnel = role != Role::Internal;
+    let prefixes = prefixes(&["10.1.1.0/24"]);
+    let pods = Pods { bridge: end("cni0"), ports: Vec::new(), families, prefixes, from_tunnel };
+    let transit = Transit { nodes: "vx-local".to_owned(), cni: Some(end("flannel.1")), families };
+    Ends { tunnel: end("vx-bridge"), pods: Some(pods), transit: (role == Role::Gateway).then_some(transit) }
+}
+
+/// The first rules of a chain where there is a fast path.
+fn with_fast_path(role: Role, devices: &[&str], chain: &str, rules_of_it: usize) -> Vec<String> {
+    let (node, around, ends) = (node(role), around(devices), ends(role));
+    let inputs = Inputs { fast: Some(&ends), ..inputs(&node, &around, None) };
+    let mut rules = rules(&firewall(&inputs).unwrap(), chain);
+    rules.truncate(rules_of_it);
+    rules
+}
+
+const SETTLED: &str = "ct status & (seen-reply|snat|dnat) == seen-reply meta mark set meta mark | 0x00001000";
+
 #[test]
 fn what_may_take_the_fast_path_is_marked_before_it_is_let_through() {
-    let (node, around) = (node(Role::Node), around(&["vx-bridge"]));
-    let inputs = Inputs { fast: [Family::V4].into_iter().collect(), ..inputs(&node, &around, None) };
-    let settled = "ct status & (seen-reply|snat|dnat) == seen-reply meta mark set meta mark | 0x00001000";
     assert_eq!(
-        rules(&firewall(&inputs).unwrap(), "forward")[..4],
+        with_fast_path(Role::Node, &["vx-bridge"], "forward", 4),
         [
             "iifgroup != 4876 oifgroup != 4876 accept".to_owned(),
-            format!("oifgroup 4876 ip saddr 10.1.1.0/24 ip daddr != @carried4 {settled}"),
-            format!("iifgroup 4876 ip daddr 10.1.1.0/24 {settled}"),
+            format!("iif \"cni0\" oifgroup 4876 {SETTLED}"),
+            format!("iifgroup 4876 oif \"cni0\" {SETTLED}"),
             "ct status assured accept".to_owned(),
         ]
+    );
+}
+
+/// There they would accept it.
+#[test]
+fn it_is_marked_behind_foreign_chains_that_accept_the_mark() {
+    let unmark = "meta mark & 0x00001000 == 0x00001000 meta mark set meta mark & 0xffffefff".to_owned();
+    let untracked = "ct state untracked meta mark set meta mark | 0x00001000";
+    assert_eq!(
+        with_fast_path(Role::Gateway, &["vx-bridge", "vx-local"], "filter_postrouting", 9),
+        [
+            unmark.clone(),
+            format!("iifgroup 4877 oifgroup 4876 {untracked}"),
+            format!("iifgroup 4876 oif \"flannel.1\" {untracked}"),
+            format!("iif \"cni0\" oifgroup 4876 {SETTLED}"),
+            format!("iifgroup 4876 oif \"cni0\" {SETTLED}"),
+        ]
+    );
+    assert_eq!(
+        with_fast_path(Role::Internal, &["vx-local"], "filter_postrouting", 9),
+        [unmark, format!("iif \"cni0\" oifgroup 4877 {SETTLED}")]
+    );
+    let forward = with_fast_path(Role::Gateway, &["vx-bridge", "vx-local"], "forward", 99);
+    assert!(
+        !forward.iter().any(|rule| rule.contains("seen-reply") || rule.contains("untracked")),
+        "{forward:#?}"
     );
 }
 
