@@ -145,10 +145,15 @@ impl Row {
     /// the median, and what is not a number holds none.
     pub fn holds(&self) -> Option<bool> {
         let (low, high) = self.interval.unwrap_or((self.value, self.value));
+        (self.bound != Bound::None).then(|| self.is_within(low, high))
+    }
+
+    /// Whether all from `low` to `high` is within the bound; what is not a number is in none.
+    fn is_within(&self, low: f64, high: f64) -> bool {
         match self.bound {
-            Bound::AtMost(most) => Some(high <= most),
-            Bound::AtLeast(least) => Some(low >= least),
-            Bound::None => None,
+            Bound::AtMost(most) => high <= most,
+            Bound::AtLeast(least) => low >= least,
+            Bound::None => true,
         }
     }
 
@@ -170,6 +175,10 @@ impl Row {
         };
         let verdict = match (self.verdict(), &self.doubt) {
             (Verdict::Holds, _) => "holds".to_owned(),
+            (Verdict::Broken, _) if self.is_within(self.value, self.value) => {
+                "DOES NOT HOLD for all of the interval, though for the median: more rounds would narrow it"
+                    .to_owned()
+            }
             (Verdict::Broken, _) => match &self.why {
                 Some(why) => format!("DOES NOT HOLD: {why}"),
                 None => "DOES NOT HOLD".to_owned(),
@@ -217,6 +226,8 @@ mod tests {
         assert_eq!(row.clone().at_least(3.0).holds(), Some(false));
         assert_eq!(row.clone().at_least(2.9).holds(), Some(true));
         assert_eq!(row.clone().at_most(3.3).holds(), Some(false));
+        assert!(row.clone().at_most(3.3).cells()[3].starts_with("DOES NOT HOLD for all of the interval"));
+        assert_eq!(row.clone().because("so").at_most(3.1).cells()[3], "DOES NOT HOLD: so");
         assert_eq!(row.holds(), None);
     }
 

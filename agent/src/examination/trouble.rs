@@ -114,7 +114,8 @@ fn kind_of(source: &io::Error) -> ObstacleKind {
 #[cfg(test)]
 mod tests {
     use causeway_dataplane::device::Device;
-    use causeway_dataplane::state::Sysctl;
+    use causeway_dataplane::nft::{Change, TableKind, Transaction};
+    use causeway_dataplane::state::{GroupKind, NextHopId, ObservedGroup, Sysctl};
 
     use super::*;
 
@@ -144,6 +145,11 @@ mod tests {
         let forward = sysctl("net/ipv4/ip_forward");
         assert_eq!(kinds(&[]), []);
         assert_eq!(kinds(std::slice::from_ref(&forward)), [ObstacleKind::ForwardingOff]);
+        let flows = Change::ForgetFlows("outbound4".to_owned());
+        let forget = Transaction::of(TableKind::Netdev, vec![flows]).map(Step::Firewall);
+        let group = ObservedGroup { kind: GroupKind::Multipath, members: Vec::new() };
+        let failover = forget.into_iter().chain([Step::ReplaceGroup(NextHopId(7), group)]);
+        assert_eq!(kinds(&failover.collect::<Vec<_>>()), [], "gateways are left at any time");
         let device = Step::DelDevice(Device::ALL[0]);
         assert_eq!(kinds(&[forward.clone(), device]), [ObstacleKind::NotProgrammed]);
         assert_eq!(

@@ -40,9 +40,13 @@ pub fn section(options: &Options) -> Result<Section> {
 
 fn rows(name: &str, held: &Held, bound: Option<f64>) -> Vec<Row> {
     let bytes = |what: &str, value: u64| Row::shown(format!("{name}: {what}"), value as f64, Unit::Bytes);
-    let bounded = |row: Row| match bound {
-        Some(mib) => row.at_most(mib * MIB),
+    let bounded = |row: Row| {
+        match bound {
+        Some(mib) => row.at_most(mib * MIB).because(
+            "what is wanted and what is found are held side by side, and with two families each is nearly twice as many entries",
+        ),
         None => row,
+    }
     };
     vec![
         Row::shown(format!("{name}: peers"), held.peers as f64, Unit::Count),

@@ -88,7 +88,7 @@ fn settle(value: &mut Value) {
 }
 
 /// A snapshot without the numbers that the kernel, or who writes to it, gives to what is made anew: interface indexes,
-/// handles, numbers of next hops. What refers to a next hop says what it is instead.
+/// handles, numbers of next hops, and the digests of rules, which speak of indexes. What refers to a next hop says what it is instead.
 pub(crate) fn without_numbers(snapshot: &Value) -> Value {
     let empty = Vec::new();
     let hops = snapshot["nexthops"].as_array().unwrap_or(&empty);
@@ -124,6 +124,11 @@ fn strip(value: &mut Value, names: &BTreeMap<u64, String>) {
                     value.as_u64().and_then(|id| names.get(&id)).filter(|_| field == "id" || field == "nhid");
                 if let Some(name) = name {
                     *value = Value::String(name.clone());
+                }
+                if let Some((words, _)) =
+                    value.as_str().filter(|_| field == "comment").and_then(|text| text.rsplit_once(" #"))
+                {
+                    *value = Value::String(words.to_owned());
                 }
                 // Members stand in the order of their numbers.
                 if let Some(members) =

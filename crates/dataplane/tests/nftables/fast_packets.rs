@@ -155,6 +155,29 @@ fn a_translated_connection_takes_every_hook() {
     assert!(!knows(&bed.node, "outbound4", "10.2.0.2") && !knows(&bed.node, "inbound4", "10.2.0.2"));
 }
 
+/// Nodes behind this one choose by it among those that carry, and TCP changes it.
+#[test]
+fn what_several_nodes_carry_has_no_flow_label_on_the_fast_path_either() {
+    const CARRIED: &str = "fd00:2:0:7::2";
+    let bed = fast_bed();
+    addresses(&bed.remote, "lo", &["fd00:2:0:7::2/128"]);
+    bed.node.nft(
+        "table netdev watch {
+            chain sent { type filter hook ingress device cni0 priority -10; ip6 daddr fd00:2:0:7::2 ip6 flowlabel != 0 counter; }
+            chain out { type filter hook egress device vx-bridge priority 10; ip6 daddr fd00:2:0:7::2 ip6 flowlabel != 0 counter; }
+        }",
+    );
+    echo(&bed.remote, CARRIED);
+    let mut stream = connect(&bed.pod, CARRIED);
+    let since = Instant::now();
+    while !knows(&bed.node, "outbound6", CARRIED) {
+        assert!(since.elapsed() < LIMIT && ask(&mut stream, 100));
+    }
+    assert!(ask(&mut stream, 100));
+    assert!(bed.node.counted("netdev watch", "sent") > 100);
+    assert_eq!(bed.node.counted("netdev watch", "out"), 0);
+}
+
 /// A gateway between `vx-local`, over which the pods of its cluster's nodes send, and `vx-bridge`. The CNI brings its nodes what is for them, by
 /// the tunnel `flannel.1`.
 struct Gateway {

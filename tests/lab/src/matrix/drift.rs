@@ -70,7 +70,7 @@ members=$(echo $line | cut -d' ' -f4); ip nexthop replace id $id group ${members
     "sysctl-redirects": "redirects of the tunnel device switched on",
         "sysctl -qw net.ipv4.conf.vx-bridge.send_redirects=1";
     "nft-flushed": "all of nftables flushed, others load theirs again (firewalld)",
-        "nft list tables | grep -v 'inet causeway' | while read word table; do nft -s list table $table; done >/run/causeway-lab/others
+        "nft list tables | grep -v ' causeway$' | while read word table; do nft -s list table $table; done >/run/causeway-lab/others
 nft flush ruleset; nft -f /run/causeway-lab/others";
     "routes-and-rules-flushed": "our routing table and all rules flushed (NetworkManager)",
         "for v in -4 -6; do
