@@ -18,6 +18,7 @@ mod deadline;
 mod demo;
 mod echo;
 mod error;
+mod fast_path;
 mod fault;
 mod forge;
 mod holder;

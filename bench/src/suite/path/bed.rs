@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use causeway_lab::{CheckOptions, Endpoint, Lab, Programs, Topology, wait_until};
+use causeway_lab::{CheckOptions, Endpoint, Lab, Programs, Topology};
 use causeway_model::{Family, Prefix};
 
 use super::by_hand::{Device, Manner, Script, Vtep};
@@ -146,14 +146,10 @@ impl Bed {
             topology.nodes().filter(|(cluster, _)| !cluster.name.as_str().starts_with("hooked"))
         {
             let name = format!("{}/{}", cluster.name, node.name);
-            self.shell(&name, "sysctl -qw net.netfilter.nf_conntrack_tcp_be_liberal=1")?;
+            self.lab.track_liberally(&name, true)?;
         }
         for (cluster, node) in topology.nodes().filter(|(cluster, _)| FAST.contains(&cluster.name.as_str())) {
-            let node = &format!("{}/{}", cluster.name, node.name);
-            wait_until(&format!("a fast path of {node}"), WELL, || {
-                let found = self.lab.exec(node, &["nft", "list", "table", "netdev", "causeway"])?;
-                Ok(if found.status.success() { Ok(()) } else { Err(found.stderr) })
-            })?;
+            self.lab.wait_for_fast_path(&format!("{}/{}", cluster.name, node.name), WELL)?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! What the kernel says of tables, chains and rules, read without trust: what we do not know
 //! is odd or foreign, what is cut off is an error.
 
-use super::expression::{Digest, XT_MARK, XT_MARK_REVISION, xt_mark_info};
+use super::digest::Digest;
+use super::expression::{XT_MARK, XT_MARK_REVISION, xt_mark_info};
 use super::foreign::{COMMENT, Direction, Fate, ForeignAccept, ForeignRuleKind, RuleHandle, TableFamily};
 use super::ruleset::{Base, ChainType, Hook, MARK, TableKind};
 use super::uapi::*;

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::expression::Digest;
+use super::digest::Digest;
 use super::foreign::{ForeignAccept, ForeignChain};
 use super::observed::{Observed, ObservedChain, ObservedSet, ObservedTable};
-use super::ruleset::{Action, Chain, Elements, Rule, Ruleset, Set, TableKind};
+use super::ruleset::{Chain, Elements, Rule, Ruleset, Set, TableKind};
 use super::transaction::{Change, Transaction};
 
 /// The transaction that turns our table `inet` and foreign chains into `desired`; `None` if there is nothing to do. Without
@@ -73,7 +73,7 @@ fn mend(desired: &Ruleset, table: &ObservedTable, changes: &mut Vec<Change>) {
         mend_chain(chain, found, changes);
         // What was learned at one device says nothing of another.
         if found.is_some_and(|found| found.base.as_ref() != Some(&chain.base)) {
-            let learned: BTreeSet<&str> = chain.rules.iter().filter_map(learns).collect();
+            let learned: BTreeSet<&str> = chain.rules.iter().filter_map(Rule::fills).collect();
             let known = learned.into_iter().filter(|map| table.sets.contains_key(*map));
             changes.extend(known.map(|map| Change::ForgetFlows(map.to_owned())));
         }
@@ -85,14 +85,6 @@ fn mend(desired: &Ruleset, table: &ObservedTable, changes: &mut Vec<Change>) {
     changes.extend(extra_chains.iter().cloned().map(Change::FlushChain));
     changes.extend(extra(&table.sets, &wanted_sets).into_iter().map(Change::DeleteSet));
     changes.extend(extra_chains.into_iter().map(Change::DeleteChain));
-}
-
-/// The map that a rule puts flows into.
-fn learns(rule: &Rule) -> Option<&str> {
-    match &rule.action {
-        Action::Learn(_, map) => Some(map),
-        _ => None,
-    }
 }
 
 fn extra<T>(found: &BTreeMap<String, T>, wanted: &BTreeSet<&str>) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Mac, Prefix};
 
+use super::digest;
 use super::expression::{self, INNER_SOURCE_MAC, MAC_LENGTH, PADDED_MAC, PORTS, be32, octets, text};
 use super::foreign::{COMMENT, ForeignChainId, TableFamily};
 use super::ruleset::*;
@@ -151,7 +152,7 @@ impl Writer {
             Change::AddRule { chain, rule } => self.ours(at, NFT_MSG_NEWRULE, CREATE | APPEND, |body| {
                 text(body, NFTA_RULE_CHAIN, chain);
                 body.nested(NFTA_RULE_EXPRESSIONS, |body| expression::write(body, rule));
-                write_comment(body, &expression::comment(rule));
+                write_comment(body, &digest::comment(rule));
             }),
             Change::AddAccept { chain, accept, before } => {
                 let flags = if before.is_some() { CREATE } else { CREATE | APPEND };

@@ -14,6 +14,7 @@
 mod counters;
 mod decode;
 mod diff;
+mod digest;
 mod early;
 mod elements;
 mod expression;
@@ -32,8 +33,8 @@ mod uapi;
 
 pub use counters::{Received, drops, received};
 pub use diff::{diff, diff_fast_path};
+pub use digest::Digest;
 pub use early::early_source_nat;
-pub use expression::Digest;
 pub use foreign::iptables_legacy;
 pub use kube_proxy::kube_proxy;
 pub use observe::observe;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::expression::Digest;
+use super::digest::Digest;
 use super::foreign::{ForeignRule, ForeignRuleKind, RuleHandle};
 use super::observed::{Observed, ObservedChain, ObservedSet, ObservedTable};
-use super::ruleset::{Action, Address, Elements, Match, Rule, TableKind};
+use super::ruleset::{Address, Elements, Match, Rule, TableKind};
 use super::transaction::{Change, Transaction};
 use crate::kernel::KernelError;
 
@@ -98,7 +98,7 @@ impl ObservedTable {
                 }
             },
             Change::AddRule { chain, rule } => {
-                if sets_of(rule).chain(filled_by(rule)).any(|set| !self.sets.contains_key(set)) {
+                if sets_of(rule).chain(rule.fills()).any(|set| !self.sets.contains_key(set)) {
                     return Err(libc::ENOENT);
                 }
                 let chain = self.chains.get_mut(chain).ok_or(libc::ENOENT)?;
@@ -137,14 +137,6 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = &str> {
         | Match::Flow(_, set) => Some(set.as_str()),
         _ => None,
     })
-}
-
-/// The name of the map that a rule puts something in.
-fn filled_by(rule: &Rule) -> Option<&str> {
-    match &rule.action {
-        Action::Learn(_, map) => Some(map),
-        _ => None,
-    }
 }
 
 impl Elements {

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use causeway_model::Family;
 
 use super::decode::{self, RawChain};
+use super::digest::Digest;
 use super::elements::{self, RawElement};
-use super::expression::{Digest, text};
+use super::expression::text;
 use super::foreign::{ForeignChain, ForeignChainId, ForeignRule};
 use super::message::{family_number, kind, own_family, write_head};
 use super::observed::{Observed, ObservedChain, ObservedSet, ObservedTable};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use causeway_model::Family;
 
-use super::expression::Digest;
+use super::digest::Digest;
 use super::foreign::ForeignChain;
 use super::ruleset::{Base, Elements};
 

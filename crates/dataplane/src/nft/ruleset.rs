@@ -260,6 +260,16 @@ pub struct Rule {
     pub comment: String,
 }
 
+impl Rule {
+    /// The name of the map that it puts flows into, if it does.
+    pub fn fills(&self) -> Option<&str> {
+        match &self.action {
+            Action::Learn(_, map) => Some(map),
+            _ => None,
+        }
+    }
+}
+
 /// A condition on a packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Match {

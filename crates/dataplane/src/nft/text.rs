@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use causeway_model::{Family, Mac, Prefix};
 
-use super::expression::{INNER_SOURCE_MAC, PORTS, VNI, comment, length_field, octets};
+use super::digest::comment;
+use super::expression::{INNER_SOURCE_MAC, PORTS, VNI, length_field, octets};
 use super::foreign::{COMMENT, Direction, ForeignAccept};
 use super::ruleset::*;
 use super::transaction::{Change, Transaction};

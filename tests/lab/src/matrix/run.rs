@@ -67,18 +67,10 @@ impl Matrix {
         let topology = self.lab.topology()?;
         for (cluster, node) in topology.nodes() {
             let name = format!("{}/{}", cluster.name, node.name);
-            let setting = "net.netfilter.nf_conntrack_tcp_be_liberal=1";
-            let set = self.lab.exec(&name, &["sysctl", "-qw", setting])?;
-            if !set.status.success() {
-                return Err(LabError::Bed(format!("{name}: {setting}: {}", set.stderr)));
+            self.lab.track_liberally(&name, true)?;
+            if cluster.cni.kind == CniKind::Vxlan {
+                self.lab.wait_for_fast_path(&name, READY)?;
             }
-            if cluster.cni.kind != CniKind::Vxlan {
-                continue;
-            }
-            wait_until(&format!("the fast path of {name}"), READY, || {
-                let found = self.lab.exec(&name, &["nft", "list", "table", "netdev", "causeway"])?;
-                Ok(if found.status.success() { Ok(()) } else { Err(found.stderr) })
-            })?;
         }
         Ok(())
     }

@@ -21,8 +21,13 @@ pub fn all_is_well(lab: &Lab) -> Report {
 
 /// Waits until the full check finds nothing: right after a change, the state before it may still answer.
 pub fn becomes_well(lab: &Lab) {
-    eventually("all to be well", || {
-        let report = lab.check(&CheckOptions::default()).unwrap();
+    passes(lab, &CheckOptions::default());
+}
+
+/// The same of a part of the bed.
+pub fn passes(lab: &Lab, options: &CheckOptions) {
+    eventually("all that is checked to be well", || {
+        let report = lab.check(options).unwrap();
         if report.is_fine() { Ok(()) } else { Err(report.to_table()) }
     });
 }

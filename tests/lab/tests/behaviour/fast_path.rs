@@ -2,7 +2,7 @@
 
 use causeway_lab::{Action, CheckOptions, Fault, Lab, StreamOptions};
 
-use crate::bed::{all_is_well, eventually, well};
+use crate::bed::{all_is_well, eventually, passes, well};
 use crate::common::in_bed;
 
 const BED: &str = "clusters: [{name: a, nodes: 2, cni: vxlan}, {name: b, nodes: 1, cni: vxlan}]";
@@ -17,8 +17,7 @@ const GATEWAYS: &str = "clusters:
 /// Has connection tracking of these nodes take sequence numbers as they come, or not.
 fn liberal(lab: &Lab, nodes: &[&str], on: bool) {
     for node in nodes {
-        let setting = format!("net.netfilter.nf_conntrack_tcp_be_liberal={}", u8::from(on));
-        in_bed(lab, node, &["sysctl", "-qw", &setting]);
+        lab.track_liberally(node, on).unwrap();
     }
 }
 
@@ -151,15 +150,14 @@ fn it_leads_through_gateways_and_leaves_one_that_dies() {
     let running = streams();
     all_are_known();
     lab.fault(&Fault::Kill { node: "b/g1".parse().unwrap() }).unwrap();
-    eventually("pods to reach each other over the gateway that is left", || {
-        let options = CheckOptions {
+    passes(
+        &lab,
+        &CheckOptions {
             from: vec!["a/n1".to_owned()],
             to: vec!["b/in".to_owned()],
             ..CheckOptions::default()
-        };
-        let report = lab.check(&options).unwrap();
-        if report.is_fine() { Ok(()) } else { Err(report.to_table()) }
-    });
+        },
+    );
     flows_are_known(&lab, &["b/g2"], &["transit4", "onward4", "transit6", "onward6"], &BOTH);
     for stream in running {
         let report = stream.finish().unwrap();

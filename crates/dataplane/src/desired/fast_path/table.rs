@@ -1,8 +1,6 @@
 //! The nftables table of a node's fast path.
 
-use std::iter::repeat;
-
-use causeway_model::{Families, Family};
+use causeway_model::{Families, Family, Prefix};
 
 use super::{End, Ends, Pods};
 use crate::desired::firewall::sets::{digit, origins_of};
@@ -69,7 +67,7 @@ impl Ends {
         for (name, end, map) in [("to_pods", inward, INBOUND), ("to_nodes", onward, ONWARD)] {
             if let Some((through, families)) = end {
                 table.set(families, map, |_| Elements::Flows);
-                table.learn(name, through, each(families, |f, p| learned(f, p, map)));
+                table.learn(name, through, each(families, |f, p| learned(f, p, None, map)));
             }
         }
         if let Some(transit) = &self.transit {
@@ -91,24 +89,17 @@ impl Ends {
     /// What is learned as it leaves through the tunnel. On a gateway the source says whose it is.
     fn leaving(&self) -> Vec<Rule> {
         let Some(transit) = &self.transit else {
-            return self
-                .pods
-                .iter()
-                .flat_map(|pods| each(pods.families, |f, p| learned(f, p, OUTBOUND)))
-                .collect();
+            let all = |pods: &Pods| each(pods.families, |f, p| learned(f, p, None, OUTBOUND));
+            return self.pods.as_ref().map_or(Vec::new(), all);
         };
         let mut rules = Vec::new();
-        for (prefix, families) in
-            self.pods.iter().flat_map(|pods| pods.prefixes.iter().zip(repeat(pods.families)))
-        {
-            let family: Families = [prefix.family()].into_iter().collect();
-            rules.extend(each(family.intersection(families), |f, p| {
-                let Rule { mut matches, action, comment } = learned(f, p, OUTBOUND);
-                matches.push(Match::Source(f, Address::Within(*prefix)));
-                Rule { matches, action, comment }
-            }));
+        if let Some(pods) = &self.pods {
+            for prefix in pods.prefixes.iter().filter(|prefix| pods.families.contains(prefix.family())) {
+                let family = [prefix.family()].into_iter().collect();
+                rules.extend(each(family, |f, p| learned(f, p, Some(*prefix), OUTBOUND)));
+            }
         }
-        rules.extend(each(transit.families, |f, p| learned(f, p, TRANSIT)));
+        rules.extend(each(transit.families, |f, p| learned(f, p, None, TRANSIT)));
         rules
     }
 
@@ -170,9 +161,10 @@ fn each(families: Families, of: impl Fn(Family, Protocol) -> Rule) -> Vec<Rule> 
 }
 
 /// What opens a connection makes no flow: whoever sends nothing else would fill the map.
-fn learned(family: Family, protocol: Protocol, flows: &str) -> Rule {
-    let goes_on = (protocol == Protocol::Tcp).then_some(Match::TcpGoesOn);
-    let matches = std::iter::once(Match::Protocol(family, protocol)).chain(goes_on).collect();
+fn learned(family: Family, protocol: Protocol, source: Option<Prefix>, flows: &str) -> Rule {
+    let mut matches = vec![Match::Protocol(family, protocol)];
+    matches.extend((protocol == Protocol::Tcp).then_some(Match::TcpGoesOn));
+    matches.extend(source.map(|prefix| Match::Source(family, Address::Within(prefix))));
     rule(matches, Action::Learn(family, named(flows, family)), "let through for a while")
 }
 
